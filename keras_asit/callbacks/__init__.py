@@ -1,0 +1,5 @@
+"""Callbacks for `fit`."""
+
+from keras_asit.callbacks.ema_teacher import EMATeacher
+
+__all__ = ["EMATeacher"]

@@ -1,0 +1,105 @@
+"""The schedule of the EMA teacher."""
+
+import keras
+
+from keras_asit.schedules import linear_over_epochs
+
+
+class EMATeacher(keras.callbacks.Callback):
+    """Owns the teacher's schedules: momentum by step, temperature by epoch.
+
+    The update `theta_t <- m theta_t + (1 - m) theta_s` itself runs inside the
+    compiled training step of `ASiTPretrainer`, where m is a cosine of the step
+    counter; this callback tells it the curve (paper, Section 4.2). The teacher's
+    temperature grows linearly over the first epochs.
+
+    When the number of steps is not known before the first epoch (a generator),
+    the momentum stays at its start for that epoch and follows the cosine after.
+
+    Args:
+        momentum: m at the first step.
+        final_momentum: m at the last step.
+        teacher_temperature: Temperature of the first epoch.
+        final_teacher_temperature: Temperature after the warm-up.
+        temperature_epochs: Epochs of the warm-up, clipped to the run.
+        total_steps: Steps of the whole run, where `fit` cannot know it.
+
+    Raises:
+        ValueError: If a momentum is outside [0, 1] or a temperature not positive.
+
+    Example:
+
+    >>> pretrainer.fit(views, epochs=2, callbacks=[EMATeacher(momentum=0.99)])
+
+    Reference:
+        Caron et al., Emerging Properties in Self-Supervised Vision
+        Transformers, 2021.
+    """
+
+    def __init__(
+        self,
+        momentum=0.996,
+        final_momentum=1.0,
+        teacher_temperature=0.04,
+        final_teacher_temperature=0.07,
+        temperature_epochs=30,
+        total_steps=None,
+    ):
+        super().__init__()
+        for name, value in (("momentum", momentum), ("final_momentum", final_momentum)):
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} is in [0, 1]; received {value!r}.")
+        if min(teacher_temperature, final_teacher_temperature) <= 0:
+            raise ValueError(
+                "Teacher temperatures are positive; received "
+                f"{teacher_temperature!r} and {final_teacher_temperature!r}."
+            )
+        self.momentum = momentum
+        self.final_momentum = final_momentum
+        self.teacher_temperature = teacher_temperature
+        self.final_teacher_temperature = final_teacher_temperature
+        self.temperature_epochs = temperature_epochs
+        self.total_steps = total_steps
+
+    def on_train_begin(self, logs=None):
+        if not hasattr(self.model, "update_teacher"):
+            raise ValueError(
+                "EMATeacher schedules the teacher of an ASiTPretrainer; received "
+                f"{type(self.model).__name__}. Pass it to ASiTPretrainer.fit."
+            )
+        self._first_epoch = True
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self._first_epoch:
+            self._set_momentum(epoch, self.params.get("steps"))
+            self._first_epoch = False
+        self.model.teacher_temperature.assign(
+            linear_over_epochs(
+                epoch,
+                self.teacher_temperature,
+                self.final_teacher_temperature,
+                self.temperature_epochs,
+                self.params["epochs"],
+            )
+        )
+        self._steps_before = float(self.model.steps_done)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self._steps is None:
+            steps = float(self.model.steps_done) - self._steps_before
+            self._set_momentum(epoch + 1, int(steps))
+
+    def _set_momentum(self, epochs_done, steps_per_epoch):
+        """Writes the curve into the model's weights.
+
+        Epochs done count as steps done, so that a resumed run goes on where the
+        curve was.
+        """
+        model, known = self.model, self.total_steps or steps_per_epoch
+        self._steps = known
+        total = self.total_steps or (steps_per_epoch or 0) * self.params["epochs"]
+        model.momentum_start.assign(self.momentum)
+        model.momentum_end.assign(self.final_momentum if known else self.momentum)
+        model.momentum_steps.assign(max(total, 1))
+        done = epochs_done * (steps_per_epoch or 0)
+        model.momentum_from_step.assign(float(model.steps_done) - done)

@@ -1,0 +1,146 @@
+"""The heads of local and global pseudo-label learning."""
+
+import keras
+from keras import ops
+
+from keras_asit.layers.dense import dense
+
+
+@keras.saving.register_keras_serializable("keras_asit")
+class BottleneckMLP(keras.layers.Layer):
+    """Hidden layers with exact GELU, then a narrow linear layer.
+
+    The common part of ASiT's three heads (paper, Sections 3.1 and 3.2).
+
+    Args:
+        hidden_dims: Widths of the hidden layers.
+        bottleneck_dim: Width of the last layer.
+        gelu_bottleneck: Whether a GELU follows the last layer too.
+
+    Input shape:
+        `(..., D)`.
+
+    Output shape:
+        `(..., bottleneck_dim)`.
+
+    Example:
+
+    >>> out = BottleneckMLP((2048, 2048), 256)(keras.ops.zeros((2, 296, 192)))
+    """
+
+    def __init__(
+        self,
+        hidden_dims=(2048, 2048),
+        bottleneck_dim=256,
+        gelu_bottleneck=False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.hidden_dims = tuple(hidden_dims)
+        self.bottleneck_dim = bottleneck_dim
+        self.gelu_bottleneck = gelu_bottleneck
+        self.stack = [
+            dense(units, dtype=self.dtype_policy, name=f"dense_{i}")
+            for i, units in enumerate((*self.hidden_dims, bottleneck_dim))
+        ]
+
+    def build(self, input_shape):
+        for layer in self.stack:
+            layer.build(input_shape)
+            input_shape = layer.compute_output_shape(input_shape)
+
+    def call(self, x):
+        for layer in self.stack[:-1]:
+            x = ops.gelu(layer(x), approximate=False)
+        x = self.stack[-1](x)
+        return ops.gelu(x, approximate=False) if self.gelu_bottleneck else x
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.bottleneck_dim)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "hidden_dims": self.hidden_dims,
+            "bottleneck_dim": self.bottleneck_dim,
+            "gelu_bottleneck": self.gelu_bottleneck,
+        }
+
+
+@keras.saving.register_keras_serializable("keras_asit")
+class ProjectionHead(keras.layers.Layer):
+    """MLP, L2 normalisation and a weight-normalised dense layer.
+
+    Gives the class logits of a token for pseudo-label learning (paper, Section
+    3.2; DINO's head). The gain of the weight normalisation is fixed at 1: a
+    logit is the cosine between the bottleneck and a prototype.
+
+    Args:
+        output_dim: Number K of prototypes: 1024 local, 8192 global.
+        hidden_dims: Widths of the MLP's hidden layers.
+        bottleneck_dim: Width of the MLP's last layer.
+        mlp: A `BottleneckMLP` to share with another head instead of an own one.
+
+    Input shape:
+        `(..., D)` tokens. `thaw`, a scalar, is the share of the gradient that
+        the prototypes get: 0 freezes them.
+
+    Output shape:
+        `(..., K)` logits in [-1, 1].
+
+    Example:
+
+    >>> head = ProjectionHead(1024)
+    >>> tuple(head(keras.ops.ones((2, 296, 192))).shape)
+    (2, 296, 1024)
+
+    Reference:
+        The authors' code shares one MLP between the local and the global head.
+    """
+
+    def __init__(
+        self,
+        output_dim,
+        hidden_dims=(2048, 2048),
+        bottleneck_dim=256,
+        mlp=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.output_dim = output_dim
+        self.mlp = mlp or BottleneckMLP(
+            hidden_dims, bottleneck_dim, dtype=self.dtype_policy, name="mlp"
+        )
+
+    def build(self, input_shape):
+        if not self.mlp.built:
+            self.mlp.build(input_shape)
+        self.prototypes = self.add_weight(
+            name="prototypes",
+            shape=(self.mlp.bottleneck_dim, self.output_dim),
+            initializer=keras.initializers.TruncatedNormal(stddev=0.02),
+        )
+
+    def call(self, tokens, thaw=None):
+        bottleneck = ops.normalize(self.mlp(tokens), axis=-1, epsilon=1e-6)
+        prototypes = ops.normalize(self.prototypes, axis=0, epsilon=1e-6)
+        if thaw is not None:
+            thaw = ops.cast(thaw, prototypes.dtype)
+            frozen = ops.stop_gradient(prototypes)
+            prototypes = thaw * prototypes + (1 - thaw) * frozen
+        return ops.matmul(bottleneck, ops.cast(prototypes, bottleneck.dtype))
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.output_dim)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "output_dim": self.output_dim,
+            "mlp": keras.saving.serialize_keras_object(self.mlp),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        mlp = keras.saving.deserialize_keras_object(config.pop("mlp"))
+        return cls(**config, mlp=mlp)

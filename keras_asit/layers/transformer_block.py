@@ -1,0 +1,150 @@
+"""A pre-norm transformer block, as in the standard vision transformer."""
+
+import keras
+from keras import ops
+
+from keras_asit.layers.dense import dense
+from keras_asit.layers.drop_path import DropPath
+
+
+@keras.saving.register_keras_serializable("keras_asit")
+class SelfAttention(keras.layers.Layer):
+    """Multi-head self-attention with one matrix product for q, k and v.
+
+    Args:
+        num_heads: Number of heads H; divides the width D.
+
+    Input shape:
+        `(B, N, D)` tokens.
+
+    Output shape:
+        `(B, N, D)`.
+
+    Raises:
+        ValueError: If `num_heads` does not divide the width.
+
+    Example:
+
+    >>> out = SelfAttention(3)(keras.ops.zeros((2, 10, 192)))
+    """
+
+    def __init__(self, num_heads, **kwargs):
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+
+    def build(self, input_shape):
+        self.hidden_dim = input_shape[-1]
+        check_heads(self.hidden_dim, self.num_heads)
+        self.qkv = dense(3 * self.hidden_dim, dtype=self.dtype_policy, name="qkv")
+        self.projection = dense(
+            self.hidden_dim, dtype=self.dtype_policy, name="projection"
+        )
+        self.qkv.build(input_shape)
+        self.projection.build(input_shape)
+
+    def call(self, tokens):
+        length, width = tokens.shape[1:]
+        heads = (-1, length, self.num_heads, width // self.num_heads)
+        query, key, value = (
+            ops.reshape(part, heads) for part in ops.split(self.qkv(tokens), 3, axis=-1)
+        )
+        mixed = ops.dot_product_attention(query, key, value)
+        return self.projection(ops.reshape(mixed, (-1, length, width)))
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "num_heads": self.num_heads}
+
+
+@keras.saving.register_keras_serializable("keras_asit")
+class TransformerBlock(keras.layers.Layer):
+    """`x + attention(norm(x))`, then `x + mlp(norm(x))`.
+
+    Args:
+        num_heads: Number of attention heads; divides the width D.
+        mlp_dim: Hidden width of the MLP (4 D in the vision transformer).
+        drop_path: Share of the samples whose residual branches are dropped in
+            training.
+
+    Input shape:
+        `(B, N, D)` tokens.
+
+    Output shape:
+        `(B, N, D)`.
+
+    Raises:
+        ValueError: If `num_heads` does not divide the width, or `drop_path` is
+            outside [0, 1).
+
+    Example:
+
+    >>> out = TransformerBlock(3, 768)(keras.ops.zeros((2, 297, 192)))
+
+    Reference:
+        Dosovitskiy et al., 2021; LayerNorm epsilon 1e-6 and exact GELU as there.
+    """
+
+    def __init__(self, num_heads, mlp_dim, drop_path=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+        self.mlp_dim = mlp_dim
+        policy = self.dtype_policy
+        self.attention_norm = keras.layers.LayerNormalization(
+            epsilon=1e-6, dtype=policy, name="attention_norm"
+        )
+        self.attention = SelfAttention(num_heads, dtype=policy, name="attention")
+        self.mlp_norm = keras.layers.LayerNormalization(
+            epsilon=1e-6, dtype=policy, name="mlp_norm"
+        )
+        self.expand = dense(mlp_dim, dtype=policy, name="expand")
+        self.branch_drop = DropPath(drop_path, dtype=policy, name="branch_drop")
+
+    @property
+    def drop_path(self):
+        """Share of the samples whose branches are dropped; can be set."""
+        return self.branch_drop.rate
+
+    @drop_path.setter
+    def drop_path(self, rate):
+        self.branch_drop.rate = rate
+
+    def build(self, input_shape):
+        self.attention_norm.build(input_shape)
+        self.attention.build(input_shape)
+        self.mlp_norm.build(input_shape)
+        self.expand.build(input_shape)
+        self.contract = dense(
+            input_shape[-1], dtype=self.dtype_policy, name="contract"
+        )
+        self.contract.build((*input_shape[:-1], self.mlp_dim))
+
+    def call(self, tokens, training=False):
+        branch = self.attention(self.attention_norm(tokens))
+        tokens = tokens + self.branch_drop(branch, training=training)
+        hidden = ops.gelu(self.expand(self.mlp_norm(tokens)), approximate=False)
+        branch = self.contract(hidden)
+        return tokens + self.branch_drop(branch, training=training)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "mlp_dim": self.mlp_dim,
+            "drop_path": self.drop_path,
+        }
+
+
+def check_heads(hidden_dim, num_heads):
+    """Raises ValueError unless `num_heads` divides `hidden_dim`."""
+    if num_heads < 1 or hidden_dim % num_heads:
+        fitting = [h for h in range(1, 17) if hidden_dim % h == 0]
+        raise ValueError(
+            f"The number of heads must divide the width; received "
+            f"num_heads={num_heads} for hidden_dim={hidden_dim}. "
+            f"Use one of {fitting}."
+        )

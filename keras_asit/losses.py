@@ -1,0 +1,79 @@
+"""The losses of the paper, as pure functions of arrays.
+
+All of them are means over the global batch. Under `tf.distribute` a replica
+returns its part scaled by the number of replicas, so that the mean over the
+replicas is the loss of the whole batch, whatever the parts weigh.
+"""
+
+from keras import ops
+
+from keras_asit import replicas
+
+
+def weighted_mean(values, weights):
+    """`sum(weights * values) / sum(weights)` over the global batch, in float32.
+
+    Args:
+        values: Any shape.
+        weights: Same shape, non-negative. Where they sum to less than 1 (no
+            pixel was changed) the mean is 0 rather than undefined.
+    """
+    values, weights = ops.cast(values, "float32"), ops.cast(weights, "float32")
+    total = replicas.sum_over_replicas(ops.sum(weights))
+    return replicas.count() * ops.sum(weights * values) / ops.maximum(total, 1.0)
+
+
+def reconstruction_loss(clean, reconstruction, mask):
+    """Mean absolute error over the changed pixels (Equations 1 and 2).
+
+    Args:
+        clean: Spectrograms `(..., T, F)`.
+        reconstruction: Same shape.
+        mask: Same shape, 1 where a pixel was changed.
+
+    Returns:
+        A scalar, in the units of the normalised spectrogram.
+    """
+    error = ops.cast(clean, "float32") - ops.cast(reconstruction, "float32")
+    return weighted_mean(ops.abs(error), mask)
+
+
+def centred_cross_entropy(
+    teacher_logits, student_logits, center, *, teacher_temperature, student_temperature
+):
+    """Cross-entropy of the student under the centred, sharpened teacher.
+
+    Equations 3 to 6: `p_t = softmax((t - c) / tau_t)`, `p_s = softmax(s / tau_s)`
+    and `H = -sum(p_t log p_s)`. The local loss applies it to data tokens, the
+    global loss to class tokens. Always float32.
+
+    Args:
+        teacher_logits: `(..., K)`.
+        student_logits: `(..., K)`.
+        center: `(K,)`.
+        teacher_temperature: tau_t, 0.04 to 0.07 in the paper.
+        student_temperature: tau_s, 0.1 in the paper.
+
+    Returns:
+        `(...)`: one cross-entropy a token, in nats.
+    """
+    teacher = (ops.cast(teacher_logits, "float32") - center) / teacher_temperature
+    student = ops.cast(student_logits, "float32") / student_temperature
+    expected = ops.sum(ops.softmax(teacher, axis=-1) * student, axis=-1)
+    return ops.logsumexp(student, axis=-1) - expected
+
+
+def updated_center(center, teacher_logits, momentum=0.9):
+    """`c <- 0.9 c + 0.1 mean(t)`, over all tokens and views of the global batch.
+
+    Args:
+        center: `(K,)`.
+        teacher_logits: `(..., K)`.
+        momentum: Share of the old centre that stays.
+    """
+    logits = ops.cast(teacher_logits, "float32")
+    axes = tuple(range(len(logits.shape) - 1))
+    total = replicas.sum_over_replicas(ops.sum(logits, axis=axes))
+    number = ops.cast(ops.size(logits) / logits.shape[-1], "float32")
+    number = replicas.sum_over_replicas(number)
+    return momentum * center + (1 - momentum) * total / number

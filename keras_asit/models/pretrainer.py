@@ -1,0 +1,435 @@
+"""ASiT's pretraining: student, EMA teacher and the three losses."""
+
+import keras
+from keras import ops
+
+from keras_asit import losses, replicas, schedules
+from keras_asit.callbacks.ema_teacher import EMATeacher
+from keras_asit.layers.gmml_corruption import GMMLCorruption
+from keras_asit.layers.patch_embedding import patchify
+from keras_asit.layers.projection_head import BottleneckMLP, ProjectionHead
+from keras_asit.layers.reconstruction_head import ReconstructionHead
+from keras_asit.models import profiles
+from keras_asit.optimizers import ScheduledAdamW
+
+PARTS = ("reconstruction", "local", "global")
+
+
+@keras.saving.register_keras_serializable("keras_asit")
+class ASiTPretrainer(keras.Model):
+    """Trains a backbone without labels (paper, Section 3.3 and Figure 1).
+
+    A student sees corrupted views and reconstructs the clean ones; it also
+    matches what a teacher, the moving average of its own weights, says of the
+    clean views: token by token of the same view (local) and clip by clip across
+    views (global). `teacher` is the backbone to use downstream.
+
+    `fit` logs `loss`, the weighted sum of `reconstruction_loss`, `local_loss` and
+    `global_loss`. It adds a default `EMATeacher` where none is among the
+    callbacks.
+
+    Args:
+        backbone: An `ASiTBackbone`; it becomes `student` and is trained in place.
+        profile: `"paper"` (the text) or `"reference"` (the authors' code).
+        corruption_layer: A layer clean -> (corrupted, mask) instead of the
+            `GMMLCorruption` that the options describe.
+        seed: Integer seed of the corruption, or None for a random one.
+        **options: Options that differ from the profile, by the names in
+            `keras_asit.models.profiles.PRETRAINER`: weights of the losses, heads,
+            corruption, temperatures.
+
+    Input shape:
+        `(B, V, T, F)` clean views, normalised, or `(B, V, S)` waveforms at the
+        frontend's rate; V = 2 in the paper.
+
+    Output shape:
+        A dictionary of the losses that are on, scalars.
+
+    Raises:
+        ValueError: If the profile, an option or the shape of the views is wrong.
+
+    Example:
+
+    >>> backbone = ASiTBackbone((96, 64), hidden_dim=64, num_layers=2,
+    ...                         num_heads=2, mlp_dim=128)
+    >>> pretrainer = ASiTPretrainer(backbone, local_dim=64, global_dim=64)
+    >>> pretrainer.compile(optimizer=ScheduledAdamW(1e-3))
+    >>> views = np.random.normal(size=(8, 2, 96, 64)).astype("float32")
+    >>> history = pretrainer.fit(views, batch_size=4, epochs=1, verbose=0)
+
+    Reference:
+        The authors' PyTorch code; `profile="reference"` follows it.
+    """
+
+    def __init__(
+        self,
+        backbone,
+        profile="paper",
+        corruption_layer=None,
+        seed=None,
+        **options,
+    ):
+        model_arguments = {k: options.pop(k) for k in ("name", "dtype") if k in options}
+        super().__init__(**model_arguments)
+        self.profile = profile
+        self.given_options = dict(options)
+        self.options = profiles.resolve(profile, options)
+        self.seed = seed
+        self.student = backbone
+        backbone.drop_path = self.options["drop_path"]
+        self.corruption = corruption_layer or self._corruption_from_options()
+        self._add_student_heads()
+        self._add_teacher()
+        self._add_state()
+        self.trackers = {
+            part: keras.metrics.Mean(name=f"{part}_loss") for part in self.parts
+        }
+        self.built = True
+
+    # What the student and the teacher consist of.
+
+    @property
+    def parts(self):
+        """Names of the losses that are on."""
+        return [part for part in PARTS if self.options[f"{part}_weight"]]
+
+    def _corruption_from_options(self):
+        options, frontend = self.options, self.student.frontend
+        data_noise = options["noise"] == "frontend" and frontend.std
+        return GMMLCorruption(
+            ratio=options["corruption_ratio"],
+            alien_ratio=options["alien_ratio"],
+            alien_probability=options["alien_probability"],
+            max_block=options["max_block"],
+            align=options["align"],
+            fill=options["corruption_fill"],
+            alien_donor=options["alien_donor"],
+            noise_mean=frontend.mean if data_noise else 0.0,
+            noise_std=frontend.std if data_noise else 1.0,
+            seed=self.seed,
+            name="corruption",
+        )
+
+    def _add_student_heads(self):
+        options, backbone = self.options, self.student
+        if options["reconstruction_weight"]:
+            self.reconstruction_head = ReconstructionHead(
+                backbone.grid,
+                backbone.patch_size,
+                options["reconstruction_hidden_dims"],
+                options["reconstruction_bottleneck_dim"],
+                options["reconstruction_gelu_bottleneck"],
+                dtype=self.dtype_policy,
+                name="reconstruction_head",
+            )
+            self.reconstruction_head.build((None, *_data_tokens(backbone)))
+        self.student_heads = self._projection_heads("student")
+
+    def _projection_heads(self, owner):
+        """Built heads for the pseudo-label losses that are on, by part."""
+        options, width = self.options, self.student.hidden_dim
+
+        def mlp():
+            return BottleneckMLP(
+                options["projection_hidden_dims"],
+                options["projection_bottleneck_dim"],
+                dtype=self.dtype_policy,
+                name=f"{owner}_mlp",
+            )
+
+        shared = mlp() if options["shared_projection"] else None
+        heads = {}
+        for part in ("local", "global"):
+            if options[f"{part}_weight"]:
+                heads[part] = ProjectionHead(
+                    options[f"{part}_dim"],
+                    mlp=shared or mlp(),
+                    dtype=self.dtype_policy,
+                    name=f"{owner}_{part}_head",
+                )
+                heads[part].build((None, width))
+        return heads
+
+    def _add_teacher(self):
+        config = {**self.student.get_config(), "name": "teacher", "drop_path": 0.0}
+        self.teacher = type(self.student).from_config(config)
+        self.teacher_heads = self._projection_heads("teacher")
+        student = [self.student, *self.student_heads.values()]
+        teacher = [self.teacher, *self.teacher_heads.values()]
+        pairs = {
+            id(theirs): (theirs, ours)
+            for teacher_part, student_part in zip(teacher, student, strict=True)
+            for theirs, ours in zip(
+                teacher_part.trainable_variables,
+                student_part.trainable_variables,
+                strict=True,
+            )
+        }
+        self._pairs = list(pairs.values())
+        for part in teacher:
+            part.trainable = False
+        self.reset_teacher()
+
+    def _add_state(self):
+        state = {"trainable": False, "dtype": "float32", "autocast": False}
+        self.centers = {
+            part: self.add_weight(
+                name=f"{part}_center",
+                shape=(self.options[f"{part}_dim"],),
+                initializer="zeros",
+                aggregation="only_first_replica",
+                **state,
+            )
+            for part in self.student_heads
+        }
+        # The schedule's numbers are weights too: EMATeacher sets them without
+        # a new trace of the compiled step, and a checkpoint holds them.
+        for name, value in {
+            "steps_done": 0.0,
+            "momentum_start": 0.996,
+            "momentum_end": 0.996,
+            "momentum_from_step": 0.0,
+            "momentum_steps": 1.0,
+            "teacher_temperature": 0.04,
+        }.items():
+            weight = self.add_weight(
+                name=name,
+                shape=(),
+                initializer=keras.initializers.Constant(value),
+                aggregation="only_first_replica",
+                **state,
+            )
+            setattr(self, name, weight)
+
+    def reset_teacher(self):
+        """Copies the student into the teacher, as at the start of training."""
+        for teacher, student in self._pairs:
+            teacher.assign(ops.copy(student))
+
+    # The forward pass and the losses.
+
+    def features(self, views):
+        """Clean views `(B, V, T, F)` from features or waveforms `(B, V, S)`."""
+        _check_views(views, self.student, "global" in self.parts)
+        if len(views.shape) == 4:
+            return views
+        batch_of_waves = ops.reshape(views, (-1, views.shape[-1]))
+        fbank = self.student.frontend(batch_of_waves)
+        return ops.reshape(fbank, (-1, views.shape[1], *fbank.shape[1:]))
+
+    def corrupt(self, clean):
+        """Corrupted views and the mask of the changed pixels."""
+        if self.options["corruption"]:
+            return self.corruption(clean)
+        return clean, ops.ones_like(clean)
+
+    def call(self, views, training=False):
+        clean = self.features(views)
+        corrupted, mask = self.corrupt(clean)
+        num_views = clean.shape[1]
+        clean, corrupted, mask = (_merge_views(x) for x in (clean, corrupted, mask))
+        seen = self.student(corrupted, training=training)
+        parts = {}
+        if "reconstruction" in self.parts:
+            reconstruction = self.reconstruction_head(seen[:, 1:])
+            parts["reconstruction"] = losses.reconstruction_loss(
+                clean, reconstruction, mask
+            )
+        if self.student_heads:
+            target = ops.stop_gradient(self.teacher(clean, training=False))
+        if "local" in self.parts:
+            weights = self._local_weights(mask)
+            entropy = self._pseudo_label_loss(
+                "local", target[:, 1:], seen[:, 1:], training
+            )
+            parts["local"] = losses.weighted_mean(entropy, weights)
+        if "global" in self.parts:
+            entropy = self._pseudo_label_loss(
+                "global", target[:, 0], seen[:, 0], training, num_views=num_views
+            )
+            parts["global"] = losses.weighted_mean(entropy, ops.ones_like(entropy))
+        return parts
+
+    def _local_weights(self, mask):
+        """1 for the tokens that the local loss is taken over, `(B V, P)`."""
+        share = ops.mean(
+            ops.cast(patchify(mask, self.student.patch_size), "float32"), axis=-1
+        )
+        if self.options["local_loss_on"] == "all":
+            return ops.ones_like(share)
+        return ops.cast(share > self.options["changed_threshold"], "float32")
+
+    def _pseudo_label_loss(self, part, target, seen, training, num_views=None):
+        """Cross-entropies of one head; updates its centre after using it."""
+        center = self.centers[part]
+        thaw = ops.cast(
+            self.steps_done >= self.options["freeze_output_steps"], "float32"
+        )
+        student_logits = self.student_heads[part](seen, thaw=thaw)
+        teacher_logits = ops.stop_gradient(self.teacher_heads[part](target))
+        compared = (teacher_logits, student_logits)
+        if num_views:
+            compared = _crossed_views(*compared, num_views)
+        entropy = losses.centred_cross_entropy(
+            *compared,
+            ops.convert_to_tensor(center),
+            teacher_temperature=ops.convert_to_tensor(self.teacher_temperature),
+            student_temperature=self.options["student_temperature"],
+        )
+        if training:
+            momentum = self.options["center_momentum"]
+            center.assign(
+                losses.updated_center(
+                    ops.convert_to_tensor(center), teacher_logits, momentum
+                )
+            )
+        return entropy
+
+    def reconstruct(self, views):
+        """Clean, corrupted and reconstructed views and the mask, as numpy arrays.
+
+        Args:
+            views: As for `fit`.
+
+        Returns:
+            A dictionary of `(B, V, T, F)` arrays: `clean`, `corrupted`, `mask`,
+            `reconstruction`.
+        """
+        clean = self.features(ops.convert_to_tensor(views))
+        corrupted, mask = self.corrupt(clean)
+        tokens = self.student(_merge_views(corrupted), training=False)
+        merged = self.reconstruction_head(tokens[:, 1:])
+        arrays = {
+            "clean": clean,
+            "corrupted": corrupted,
+            "mask": mask,
+            "reconstruction": ops.reshape(merged, ops.shape(clean)),
+        }
+        return {name: ops.convert_to_numpy(x) for name, x in arrays.items()}
+
+    # Training: one definition for all backends, the teacher inside the step.
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        total = sum(self.options[f"{part}_weight"] * y_pred[part] for part in y_pred)
+        return total / replicas.count()
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        for part, value in y_pred.items():
+            self.trackers[part].update_state(value, sample_weight=ops.shape(x)[0])
+        return self.get_metrics_result()
+
+    def train_step(self, *args):
+        if keras.backend.backend() == "jax":
+            return self._stateless_train_step(*args)
+        logs = super().train_step(*args)
+        self.update_teacher()
+        return logs
+
+    def _stateless_train_step(self, state, data):
+        logs, state = super().train_step(state, data)
+        trainable, non_trainable, optimizer, metrics = state
+        mapping = [
+            *zip(self.trainable_variables, trainable, strict=True),
+            *zip(self.non_trainable_variables, non_trainable, strict=True),
+        ]
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            self.update_teacher()
+        non_trainable = [
+            scope.get_current_value(v) for v in self.non_trainable_variables
+        ]
+        return logs, (trainable, non_trainable, optimizer, metrics)
+
+    def update_teacher(self):
+        """`theta_t <- m theta_t + (1 - m) theta_s`, every parameter, one step."""
+        step = self.steps_done - self.momentum_from_step
+        momentum = schedules.cosine(
+            step, self.momentum_start, self.momentum_end, self.momentum_steps
+        )
+        for teacher, student in self._pairs:
+            share = ops.cast(1.0 - momentum, teacher.dtype)
+            teacher.assign(teacher + share * (student - teacher))
+        self.steps_done.assign(self.steps_done + 1.0)
+
+    def compile(self, optimizer="auto", jit_compile="auto", **kwargs):
+        """As `keras.Model.compile`; the losses are part of the model.
+
+        Args:
+            optimizer: By default `ScheduledAdamW()`; for the paper's schedules
+                see `keras_asit.optimizers.pretraining_optimizer`.
+            jit_compile: By default True but under several `tf.distribute`
+                replicas, where XLA cannot compile the collectives.
+            **kwargs: As for `keras.Model.compile`.
+        """
+        if optimizer == "auto":
+            optimizer = ScheduledAdamW()
+        if jit_compile == "auto" and replicas.count() > 1:
+            jit_compile = False
+        super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+
+    def fit(self, *args, callbacks=None, **kwargs):
+        """As `keras.Model.fit`, with an `EMATeacher` among the callbacks."""
+        callbacks = list(callbacks or [])
+        if not any(isinstance(callback, EMATeacher) for callback in callbacks):
+            callbacks.append(EMATeacher())
+        return super().fit(*args, callbacks=callbacks, **kwargs)
+
+    def get_config(self):
+        layer = None
+        if not isinstance(self.corruption, GMMLCorruption):
+            layer = keras.saving.serialize_keras_object(self.corruption)
+        return {
+            "name": self.name,
+            "backbone": keras.saving.serialize_keras_object(self.student),
+            "profile": self.profile,
+            "corruption_layer": layer,
+            "seed": self.seed,
+            **self.given_options,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        for key in ("backbone", "corruption_layer"):
+            if isinstance(config[key], dict):
+                config[key] = keras.saving.deserialize_keras_object(
+                    config[key], custom_objects=custom_objects
+                )
+        return cls(**config)
+
+
+def _data_tokens(backbone):
+    return backbone.grid[0] * backbone.grid[1], backbone.hidden_dim
+
+
+def _merge_views(x):
+    """`(B, V, T, F)` -> `(B V, T, F)`: both views go through one pass."""
+    return ops.reshape(x, (-1, *x.shape[2:]))
+
+
+def _crossed_views(teacher, student, num_views):
+    """Pairs of different views of one clip: `(B V, K)` -> `(B, V (V - 1), K)`."""
+    teacher = ops.reshape(teacher, (-1, num_views, teacher.shape[-1]))
+    student = ops.reshape(student, (-1, num_views, student.shape[-1]))
+    pairs = [(t, s) for t in range(num_views) for s in range(num_views) if t != s]
+    return (
+        ops.stack([teacher[:, t] for t, _ in pairs], axis=1),
+        ops.stack([student[:, s] for _, s in pairs], axis=1),
+    )
+
+
+def _check_views(views, backbone, crossed):
+    shape = tuple(views.shape)
+    expected = (backbone.num_frames, backbone.num_mel_bins)
+    if len(shape) not in (3, 4) or (len(shape) == 4 and shape[2:] != expected):
+        raise ValueError(
+            f"Expected clean views (B, V, {expected[0]}, {expected[1]}) or waveforms "
+            f"(B, V, samples) at {backbone.frontend.sample_rate} Hz; received "
+            f"{shape}. keras_asit.data.pretraining_dataset makes them."
+        )
+    if crossed and (shape[1] is None or shape[1] < 2):
+        raise ValueError(
+            "The global loss compares different views of a clip and needs V >= 2; "
+            f"received {shape}. Give two views or set global_weight=0."
+        )

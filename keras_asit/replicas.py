@@ -1,0 +1,64 @@
+"""What a layer or a loss must know about `tf.distribute` replicas.
+
+On JAX a batch is one global array and nothing here is needed. On TensorFlow
+every replica runs the step on its own slice of the batch, so that sums over
+the global batch need a collective and random draws must differ by replica.
+"""
+
+import sys
+
+import keras
+from keras import ops
+
+
+def _strategy():
+    """The `tf.distribute` strategy in force, or None where there are no replicas."""
+    if keras.backend.backend() != "tensorflow" or "tensorflow" not in sys.modules:
+        return None
+    import tensorflow as tf
+
+    strategy = tf.distribute.get_strategy()
+    return strategy if strategy.num_replicas_in_sync > 1 else None
+
+
+def count():
+    """Number of replicas that train in step: 1 without a strategy and on JAX."""
+    strategy = _strategy()
+    return strategy.num_replicas_in_sync if strategy else 1
+
+
+def _context():
+    """The replica context when called inside `strategy.run`, else None."""
+    if _strategy() is None:
+        return None
+    import tensorflow as tf
+
+    return tf.distribute.get_replica_context()
+
+
+def sum_over_replicas(x):
+    """Sum of a tensor over all replicas; the tensor itself without replicas."""
+    context = _context()
+    return context.all_reduce("sum", x) if context else x
+
+
+@keras.saving.register_keras_serializable("keras_asit")
+class ReplicaSeedGenerator(keras.random.SeedGenerator):
+    """A `keras.random.SeedGenerator` whose draws differ between replicas.
+
+    Under `tf.distribute` the state is mirrored, so the plain generator gives
+    every replica the same numbers and every slice of the batch the same
+    corruption. Here the replica's index is folded into each seed. Without
+    replicas the draws are those of the plain generator.
+
+    Args:
+        seed: Integer, or None for a random one.
+    """
+
+    def next(self, ordered=True):
+        seed = super().next(ordered=ordered)
+        context = _context()
+        if context is None:
+            return seed
+        index = ops.cast(context.replica_id_in_sync_group, seed.dtype)
+        return seed + ops.stack([index * 7919, ops.zeros_like(index)])

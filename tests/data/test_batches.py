@@ -1,0 +1,121 @@
+"""What `fit` makes of the datasets, and what they need installed."""
+
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from keras_asit.data import labelled_dataset, pretraining_dataset
+from keras_asit.data.batches import ClipExamples, PyBatches
+from keras_asit.data.clips import ClipReader
+
+SHORT = {"sample_rate": 8000, "seconds": 0.25}
+
+
+def classifier(**kwargs):
+    model = keras.Sequential(
+        [keras.Input((16, 128)), keras.layers.Flatten(), keras.layers.Dense(2)]
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("sgd", loss, metrics=["accuracy"], **kwargs)
+    return model
+
+
+@pytest.fixture
+def epochs_drawn(monkeypatch):
+    """The epochs that clips were drawn for, each once, in order."""
+    drawn, example = [], ClipExamples.example
+
+    def recorded(self, epoch, index):
+        if epoch not in drawn:
+            drawn.append(epoch)
+        return example(self, epoch, index)
+
+    monkeypatch.setattr(ClipExamples, "example", recorded)
+    return drawn
+
+
+def test_fit_evaluate_and_predict(write_manifest, epochs_drawn):
+    path = write_manifest(9)
+    model = classifier()
+    train = labelled_dataset(path, 4, training=True, **SHORT)
+    history = model.fit(train, epochs=3, verbose=0)
+    assert epochs_drawn == [0, 1, 2]
+    test = labelled_dataset(path, 4, **SHORT)
+    model.fit(train, validation_data=test, epochs=1, verbose=0)
+    assert np.isfinite(history.history["loss"]).all()
+    assert np.isfinite(model.evaluate(test, verbose=0)).all()
+    assert model.predict(test, verbose=0).shape == (9, 2)
+
+
+def test_fit_on_views(write_clips):
+    class Average(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(1)
+
+        def call(self, views):
+            loss = self.dense(keras.ops.mean(views, axis=(1, 2)))
+            self.add_loss(keras.ops.mean(loss))
+            return loss
+
+    model = Average()
+    model.compile("sgd")
+    dataset = pretraining_dataset(
+        write_clips(6), 3, sample_rate=8000, crop_seconds=0.25
+    )
+    history = model.fit(dataset, epochs=2, verbose=0)
+    assert np.isfinite(history.history["loss"]).all()
+
+
+def test_fit_stops_with_the_reason(write_manifest):
+    dataset = labelled_dataset(
+        write_manifest(20, broken=[2, 4]), 4, training=True, **SHORT
+    )
+    with pytest.raises(Exception, match="2 of 20 clips could not be read"):
+        classifier().fit(dataset, verbose=0)
+
+
+def test_without_tensorflow_a_pass_ends_with_its_last_batch(write_clips):
+    class Starts(ClipExamples):
+        def read(self, epoch, index, rng):
+            return (self.reader.read(index)[:4],)
+
+    reader = ClipReader(write_clips(6), 8000)
+    examples = Starts(reader, range(6), True, 0, [(4,)], ["float32"])
+    dataset = PyBatches(examples, batch_size=2, steps=3, frontend=None, workers=2)
+    first = dataset[0]  # as `fit` does to build a model
+    dataset.on_epoch_end()
+    np.testing.assert_array_equal(dataset[0], first)
+    assert len(list(dataset)) == 3
+    assert not np.array_equal(dataset[0], first)
+    with pytest.raises(IndexError, match="below 3"):
+        dataset[3]
+
+
+def test_jax_needs_no_tensorflow(write_manifest):
+    script = f"""
+import sys
+sys.modules["tensorflow"] = None
+from keras_asit.data import labelled_dataset, pretraining_dataset
+path = {str(write_manifest(4))!r}
+for x, y in labelled_dataset(path, 2, sample_rate=8000, seconds=0.25):
+    assert x.shape == (2, 16, 128), x.shape
+for views in pretraining_dataset(path, 2, sample_rate=8000, crop_seconds=0.25):
+    assert views.shape == (2, 2, 16, 128), views.shape
+"""
+    root = os.path.join(os.path.dirname(__file__), "..", "..")
+    result = subprocess.run(
+        [sys.executable, "-c", script],
+        env={
+            **os.environ,
+            "KERAS_BACKEND": "jax",
+            "PYTHONPATH": os.path.abspath(root),
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr

@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+
+from keras_asit.data.manifest import Manifest, ManifestError
+
+
+def single():
+    return Manifest(
+        ["/d/a.wav", "/d/b.wav", "/d/c.wav"],
+        [("rain",), ("dog",), ("rain",)],
+        columns={"fold": ["1", "2", "3"], "speaker": ["x", "x", "y"]},
+        root="/d",
+    )
+
+
+def test_columns_and_rows():
+    manifest = single()
+    assert len(manifest) == 3
+    assert manifest.class_names == ["dog", "rain"]
+    assert manifest.labels.tolist() == ["rain", "dog", "rain"]
+    assert manifest.root == "/d"
+    assert manifest.row(1) == {
+        "path": "/d/b.wav",
+        "label": "dog",
+        "fold": "2",
+        "speaker": "x",
+    }
+
+
+def test_targets_follow_the_class_names():
+    targets = single().targets()
+    assert targets.dtype == "int32"
+    assert targets.tolist() == [1, 0, 1]
+    assert single().targets(class_names=["rain", "cat", "dog"]).tolist() == [0, 2, 0]
+
+
+def test_multi_hot_targets_of_none_one_and_many_labels():
+    manifest = Manifest(["a", "b", "c"], [("x", "y"), (), ("y",)])
+    assert manifest.labels.tolist() == [("x", "y"), (), ("y",)]
+    targets = manifest.targets()
+    assert targets.dtype == "float32"
+    assert targets.tolist() == [[1, 1], [0, 0], [0, 1]]
+    assert manifest.take([2]).targets().tolist() == [[0, 1]]
+    assert single().targets(multi_label=True).tolist() == [[0, 1], [1, 0], [0, 1]]
+
+
+def test_targets_name_every_clip_without_one_known_label():
+    manifest = Manifest(["a", "b", "c"], [("x",), (), ("y",)], ["x"])
+    with pytest.raises(ManifestError) as error:
+        manifest.targets()
+    assert error.value.problems == [
+        "b: expected one label, received []",
+        "c: ['y'] not among the 1 classes",
+    ]
+
+
+def test_where_and_take_keep_the_classes():
+    manifest = single()
+    assert manifest.where(fold=2).paths.tolist() == ["/d/b.wav"]
+    assert len(manifest.where(fold=["1", 3])) == 2
+    assert len(manifest.where(fold=lambda fold: fold != "1", speaker="x")) == 1
+    assert manifest.where(label="dog").class_names == ["dog", "rain"]
+    assert manifest.take([2, 0]).columns["fold"].tolist() == ["3", "1"]
+    assert len(manifest.take(np.array([True, False, True]))) == 2
+
+
+def test_where_says_what_there_is():
+    with pytest.raises(ValueError, match=r"\['fold', 'label', 'path', 'speaker'\]"):
+        single().where(split="train")
+    with pytest.raises(ValueError, match=r"values \{'fold': \['1', '2', '3'\]\}"):
+        single().where(fold="4")

@@ -1,0 +1,176 @@
+import warnings
+
+import keras
+import numpy as np
+import pytest
+import soundfile
+
+from keras_asit.audio import LogMelFilterbank
+from keras_asit.data import pretraining_dataset, read_manifest
+
+SHORT = {"sample_rate": 8000, "crop_seconds": 0.25}
+
+
+def batches(dataset):
+    return [keras.ops.convert_to_numpy(batch) for batch in dataset]
+
+
+def plain_loop(paths, seed, epoch, batch_size, views=2, samples=2000):
+    """Views as the docstring has them, one clip after the other."""
+    order = np.random.default_rng((seed, epoch)).permutation(len(paths))
+    rows = []
+    for index in order[: len(paths) // batch_size * batch_size]:
+        rng = np.random.default_rng((seed, epoch, index))
+        wave = soundfile.read(paths[index], dtype="float32")[0]
+        if rng.random() < 0.5:
+            wave = np.roll(wave, rng.integers(len(wave)))
+        starts = [rng.integers(len(wave) - samples + 1) for _ in range(views)]
+        rows.append([wave[start : start + samples] for start in starts])
+    return np.reshape(rows, (-1, batch_size, views, samples))
+
+
+def test_waveforms_equal_a_plain_loop_on_every_backend(write_clips):
+    paths = write_clips(7)
+    dataset = pretraining_dataset(paths, 3, seed=5, features="waveform", **SHORT)
+    assert len(dataset) == 2
+    for epoch in range(3):
+        np.testing.assert_array_equal(
+            batches(dataset), plain_loop(paths, seed=5, epoch=epoch, batch_size=3)
+        )
+
+
+def test_fbank_is_that_of_the_waveforms(write_clips):
+    paths = write_clips(4)
+    [waves] = batches(pretraining_dataset(paths, 4, features="waveform", **SHORT))
+    [features] = batches(pretraining_dataset(paths, 4, **SHORT))
+    assert features.shape == (4, 2, 16, 128)  # 23 frames, cut to whole patches
+    assert features.dtype == "float32"
+    expected = LogMelFilterbank(8000, num_frames=16)(waves.reshape(8, -1))
+    expected = keras.ops.convert_to_numpy(expected).reshape(features.shape)
+    np.testing.assert_allclose(features, expected, atol=2e-3)
+
+
+def test_default_frames_are_the_papers(write_clips):
+    [views] = batches(pretraining_dataset(write_clips(1), 1))
+    assert views.shape == (1, 2, 592, 128)
+
+
+def test_frontend_decides_the_features(write_clips):
+    frontend = LogMelFilterbank(
+        8000, num_mel_bins=20, num_frames=24, mean=-4.0, std=4.0
+    )
+    dataset = pretraining_dataset(
+        write_clips(2), 2, frontend=frontend, views=3, **SHORT
+    )
+    assert batches(dataset)[0].shape == (2, 3, 24, 20)
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_threads_change_nothing(write_clips, workers):
+    paths = write_clips(6)
+    one, other = (
+        pretraining_dataset(paths, 2, features="waveform", workers=n, **SHORT)
+        for n in (workers, 2)
+    )
+    for _ in range(2):
+        np.testing.assert_array_equal(batches(one), batches(other))
+
+
+def test_seeds_epochs_and_views_differ(write_clips):
+    paths = write_clips(4)
+    dataset = pretraining_dataset(paths, 4, features="waveform", **SHORT)
+    other = pretraining_dataset(paths, 4, seed=1, features="waveform", **SHORT)
+    [first], [second], [third] = batches(dataset), batches(dataset), batches(other)
+    assert not np.array_equal(first, second)
+    assert not np.array_equal(first, third)
+    assert not np.array_equal(first[:, 0], first[:, 1])
+
+
+def test_without_shuffle_clips_keep_their_order(write_clips):
+    paths = write_clips(5)
+    dataset = pretraining_dataset(
+        paths, 2, features="waveform", shuffle=False, shift_probability=0.0,
+        views=1, drop_remainder=False, cache=True, **{**SHORT, "crop_seconds": 1.0},
+    )  # fmt: skip
+    assert [len(batch) for batch in batches(dataset)] == [2, 2, 1]
+    clips = np.concatenate(batches(dataset))
+    for path, clip in zip(paths, clips):
+        wave = soundfile.read(path, dtype="float32")[0]
+        np.testing.assert_array_equal(clip[0], np.pad(wave, (0, 8000 - len(wave))))
+
+
+def test_batches_have_static_shapes(write_clips):
+    dataset = pretraining_dataset(write_clips(4), 2, **SHORT)
+    if keras.backend.backend() == "tensorflow":
+        assert tuple(dataset.element_spec.shape) == (2, 2, 16, 128)
+    else:
+        assert isinstance(dataset, keras.utils.PyDataset)
+
+
+def test_a_broken_clip_is_replaced_and_reported_each_epoch(write_clips):
+    paths = write_clips(20, broken=[4])
+    dataset = pretraining_dataset(
+        paths, 5, features="waveform", shuffle=False, shift_probability=0.0, **SHORT
+    )
+    with pytest.warns(UserWarning, match=r"1 of 20 clips(.|\n)*clip_004\.wav"):
+        views = np.concatenate(batches(dataset))
+    assert len(views) == 20
+    following = soundfile.read(paths[5], dtype="float32")[0]
+    windows = np.lib.stride_tricks.sliding_window_view(following, 2000)
+    assert any(np.array_equal(window, views[4, 0]) for window in windows)
+    assert not np.array_equal(views[4], views[5])
+
+
+def failure_of(dataset):
+    """The text of the error that a pass over the dataset ends with."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(Exception) as error:
+            batches(dataset)
+    return str(error.value)
+
+
+def test_too_many_broken_clips_end_the_epoch_clearly(write_clips):
+    dataset = pretraining_dataset(write_clips(20, broken=[4, 8]), 5, **SHORT)
+    text = failure_of(dataset)
+    assert "2 of 20 clips could not be read" in text
+    assert "10.0%, more than the 5.0%" in text
+    assert "Traceback" not in text
+
+
+def test_missing_files_raise_when_the_dataset_is_made(tmp_path):
+    with pytest.raises(ValueError, match="10 of 10 clips could not be read"):
+        pretraining_dataset([tmp_path / f"{i}.wav" for i in range(10)], 2)
+
+
+def test_silence_gives_finite_views(tmp_path):
+    soundfile.write(tmp_path / "silence.wav", np.zeros(800), 8000)
+    [views] = batches(pretraining_dataset([tmp_path / "silence.wav"], 1, **SHORT))
+    assert np.isfinite(views).all()
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"batch_size": 5}, "batch_size from 1 to the 4 clips"),
+        ({"batch_size": 0}, "batch_size from 1"),
+        ({"views": 0}, "views >= 1"),
+        ({"crop_seconds": 0}, "crop_seconds > 0"),
+        ({"shift_probability": 2}, r"shift_probability in \[0, 1\]"),
+        ({"features": "mel"}, '"fbank" or "waveform"'),
+        ({"frontend": LogMelFilterbank(16000)}, "sample_rate=16000, the frontend's"),
+    ],
+)
+def test_wrong_arguments(write_clips, options, message):
+    with pytest.raises(ValueError, match=message):
+        pretraining_dataset(write_clips(4), **{"batch_size": 2, **SHORT, **options})
+
+
+def test_real_recordings(data_root):
+    manifest = read_manifest(data_root / "esc10" / "manifest.csv").where(fold="1")
+    dataset = pretraining_dataset(
+        manifest.take(range(8)), 4, sample_rate=16000, crop_seconds=2.0
+    )
+    for views in batches(dataset):
+        assert views.shape == (4, 2, 192, 128)
+        assert np.isfinite(views).all()

@@ -1,0 +1,313 @@
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from scipy import stats
+
+from keras_asit.layers.gmml_corruption import GMMLCorruption
+from keras_asit.layers.random_blocks import place_blocks, union_reaching
+from layer_checks import check_layer
+
+GRID = (48, 32)
+LARGEST = (14, 9)  # 30 % of each side, rounded down
+
+
+def spectrograms(*leading):
+    values = np.random.default_rng(1).normal(size=(*leading, *GRID))
+    return values.astype("float32")
+
+
+def corrupt(clean, **options):
+    """Corrupted spectrograms and mask of a new layer, as arrays."""
+    options = {"seed": 3, **options}
+    corrupted, mask = GMMLCorruption(**options)(clean)
+    return ops.convert_to_numpy(corrupted), ops.convert_to_numpy(mask)
+
+
+def sequential_corruption(rng, share):
+    """The definition (SPEC section 4) as a plain loop: mask and number of blocks."""
+    mask, number = np.zeros(GRID), 0
+    while mask.mean() < share:
+        t, f = (rng.integers(0, side) for side in GRID)
+        height, width = (rng.integers(1, side + 1) for side in LARGEST)
+        mask[t : t + height, f : f + width] = 1
+        number += 1
+    return mask, number
+
+
+@pytest.mark.parametrize("leading", [(4,), (4, 2)])
+def test_layer_properties(leading):
+    shape = (*leading, *GRID)
+    check_layer(
+        GMMLCorruption,
+        {"ratio": (0.5, 0.7), "fill": "noise", "seed": 1, "align": 2},
+        input_shape=shape,
+        expected_output_shape=(shape, shape),
+        expected_num_seeds=1,
+    )
+
+
+def test_config_keeps_every_argument():
+    options = {
+        "ratio": (0.5, 0.7),
+        "alien_ratio": 0.2,
+        "alien_probability": 0.4,
+        "max_block": 0.25,
+        "align": 16,
+        "fill": "noise",
+        "seed": 7,
+        "alien_donor": "any",
+        "shape": "time",
+        "noise_mean": 1.0,
+        "noise_std": 2.0,
+    }
+    layer = GMMLCorruption(**options)
+    revived = GMMLCorruption.from_config(layer.get_config())
+    for name, value in options.items():
+        assert getattr(revived, name) == value
+
+
+def test_zeros_change_the_masked_pixels_only():
+    clean = spectrograms(6, 2)
+    corrupted, mask = corrupt(clean, alien_probability=0.0)
+    assert set(np.unique(mask)) == {0.0, 1.0}
+    np.testing.assert_array_equal(corrupted, clean * (1 - mask))
+
+
+@pytest.mark.parametrize("options", [{}, {"align": 4}, {"max_block": 0.5}])
+def test_target_is_reached_and_overshot_by_less_than_a_block(options):
+    _, mask = corrupt(spectrograms(64), alien_probability=0.0, **options)
+    area = mask.sum(axis=(1, 2))
+    target = 0.7 * GRID[0] * GRID[1]
+    share = options.get("max_block", 0.3)
+    largest = int(share * GRID[0]) * int(share * GRID[1])
+    assert np.all(area >= target)
+    assert np.all(area < target + largest)
+
+
+@pytest.mark.parametrize("ratio", [0.0, 1.0])
+def test_nothing_and_everything(ratio):
+    clean = spectrograms(3)
+    corrupted, mask = corrupt(clean, ratio=ratio, alien_probability=0.0)
+    assert np.all(mask == ratio)
+    np.testing.assert_array_equal(corrupted, clean * (1 - ratio))
+
+
+def test_range_of_ratios_gives_each_view_its_target():
+    _, mask = corrupt(spectrograms(400), ratio=(0.2, 0.8), alien_probability=0.0)
+    share = mask.mean(axis=(1, 2))
+    overshoot = LARGEST[0] * LARGEST[1] / (GRID[0] * GRID[1])
+    assert share.min() >= 0.2 and share.max() <= 0.8 + overshoot
+    assert stats.kstest(share - share.mean(), "uniform", (-0.3, 0.6)).pvalue > 0.01
+
+
+def test_draws_differ_between_clips_views_and_calls():
+    layer = GMMLCorruption(seed=0)
+    clean = spectrograms(3, 2)
+    masks = [ops.convert_to_numpy(layer(clean)[1]) for _ in range(2)]
+    views = np.concatenate(masks).reshape(-1, *GRID)
+    assert len(np.unique(views, axis=0)) == len(views)
+
+
+def test_seed_decides_the_draws():
+    clean = spectrograms(3, 2)
+    first, again = corrupt(clean, fill="noise"), corrupt(clean, fill="noise")
+    np.testing.assert_array_equal(first[0], again[0])
+    np.testing.assert_array_equal(first[1], again[1])
+    assert np.any(corrupt(clean, seed=4)[1] != first[1])
+
+
+def test_alien_content_is_the_same_region_of_another_clip():
+    clean = spectrograms(5, 2)
+    corrupted, mask = corrupt(clean, alien_probability=1.0)
+    assert 0.3 <= mask.mean() < 0.4
+    np.testing.assert_array_equal(corrupted[mask == 0], clean[mask == 0])
+    for clip in range(5):
+        for view in range(2):
+            changed = mask[clip, view] == 1
+            content = corrupted[clip, view][changed]
+            donors = [d for d in range(5) if np.all(content == clean[d, view][changed])]
+            assert len(donors) == 1 and donors != [clip]
+
+
+def donors_of(clips, **options):
+    """Index of the donor of each clip; clip i is constant, i + 1."""
+    clean = np.ones((clips, 8, 8), "float32")
+    clean *= np.arange(1, clips + 1, dtype="float32")[:, None, None]
+    corrupted, mask = corrupt(clean, alien_probability=1.0, **options)
+    return (corrupted * mask).max(axis=(1, 2)).astype(int) - 1
+
+
+def test_every_other_clip_is_an_equally_likely_donor():
+    clips = np.arange(600)
+    offset = (donors_of(600) - clips) % 600
+    assert np.all(offset > 0)
+    assert stats.kstest(offset / 600, "uniform").pvalue > 0.01
+    drawn = [donors_of(2, alien_donor="any", seed=seed)[0] for seed in range(20)]
+    assert set(drawn) == {0, 1}
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.5, 1.0])
+def test_share_of_alien_views(probability):
+    _, mask = corrupt(spectrograms(200), alien_probability=probability)
+    alien = mask.mean(axis=(1, 2)) < 0.5
+    assert abs(alien.mean() - probability) < (0.12 if probability == 0.5 else 1e-9)
+
+
+def test_batch_of_one_has_no_other_clip():
+    clean = spectrograms(1, 2)
+    corrupted, mask = corrupt(clean, alien_probability=1.0)
+    assert np.all(mask.mean(axis=(2, 3)) >= 0.7)
+    np.testing.assert_array_equal(corrupted, clean * (1 - mask))
+    corrupted, mask = corrupt(clean, alien_probability=1.0, alien_donor="any")
+    assert np.all(mask.mean(axis=(2, 3)) < 0.5)
+    np.testing.assert_array_equal(corrupted, clean)
+
+
+def test_noise_has_the_mean_and_deviation_asked_for():
+    corrupted, mask = corrupt(
+        spectrograms(20),
+        alien_probability=0.0,
+        fill="noise",
+        noise_mean=2.0,
+        noise_std=0.5,
+    )
+    noise = corrupted[mask == 1]
+    assert abs(noise.mean() - 2) < 0.02
+    assert abs(noise.std() - 0.5) < 0.02
+    assert len(np.unique(noise)) > 0.9 * len(noise)
+
+
+def test_alignment_and_shape_of_the_blocks():
+    def parts(**options):
+        _, mask = corrupt(spectrograms(8), **options)
+        return mask.reshape(8, 3, 16, 2, 16)
+
+    def constant(mask, *axes):
+        return np.all(mask.min(axis=axes) == mask.max(axis=axes))
+
+    assert constant(parts(align=16), 2, 4)
+    assert not constant(parts(), 2) and not constant(parts(), 4)
+    assert constant(parts(shape="time"), 3, 4)
+    assert not constant(parts(shape="time"), 2)
+    assert constant(parts(shape="frequency"), 1, 2)
+    assert constant(parts(shape="frequency", align=16), 1, 2, 4)
+
+
+def test_law_of_the_masks_is_that_of_the_sequential_loop():
+    count, share = 800, 0.7
+    rng = np.random.default_rng(0)
+    loop = [sequential_corruption(rng, share) for _ in range(count)]
+    expected = np.stack([mask for mask, _ in loop])
+    _, mask = corrupt(spectrograms(count), ratio=share, alien_probability=0.0)
+    area = [m.sum(axis=(1, 2)) for m in (mask, expected)]
+    assert stats.ks_2samp(*area).pvalue > 0.01
+    for axes in [(0, 1), (0, 2)]:
+        np.testing.assert_allclose(mask.mean(axes), expected.mean(axes), atol=0.05)
+    # Edges between changed and unchanged pixels tell the number of blocks.
+    edges = [np.abs(np.diff(m, axis=1)).sum(axis=(1, 2)) for m in (mask, expected)]
+    assert stats.ks_2samp(*edges).pvalue > 0.01
+
+
+def test_law_of_the_blocks_is_that_of_the_sequential_loop():
+    count = 500
+    draws = keras.random.uniform((count, 120, 4), seed=0)
+    blocks = place_blocks(draws, GRID, LARGEST)
+    target = ops.full((count,), 0.7 * GRID[0] * GRID[1])
+    number = ops.convert_to_numpy(union_reaching(blocks, target, GRID)[1])
+    rng = np.random.default_rng(0)
+    expected = [sequential_corruption(rng, 0.7)[1] for _ in range(count)]
+    assert stats.ks_2samp(number, expected).pvalue > 0.01
+    blocks = ops.convert_to_numpy(blocks)[:, :120].reshape(-1, 4)
+    for axis in range(2):
+        corner = blocks[:, 2 * axis]
+        side = blocks[:, 2 * axis + 1] - corner
+        for values, choices in [(corner, GRID[axis]), (side - 1, LARGEST[axis])]:
+            found = np.bincount(values, minlength=choices)
+            assert len(found) == choices
+            assert stats.chisquare(found).pvalue > 0.01
+
+
+def test_compiled_draws_and_moves_on():
+    clean = ops.convert_to_tensor(spectrograms(4, 2))
+    layer = GMMLCorruption(seed=0)
+    layer.build(clean.shape)
+    run = compiled(layer)
+    (corrupted, mask), (_, second) = run(clean), run(clean)
+    mask, second = ops.convert_to_numpy(mask), ops.convert_to_numpy(second)
+    assert np.all(mask.mean(axis=(2, 3)) >= 0.3)
+    assert np.any(mask != second)
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(corrupted)[mask == 0],
+        ops.convert_to_numpy(clean)[mask == 0],
+    )
+
+
+def compiled(layer):
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.function(layer, jit_compile=True)
+    if keras.backend.backend() != "jax":
+        return layer
+    import jax
+
+    step = jax.jit(lambda state, clean: layer.stateless_call([], state, clean))
+    state = [variable.value for variable in layer.non_trainable_variables]
+
+    def run(clean):
+        nonlocal state
+        outputs, state = step(state, clean)
+        return outputs
+
+    return run
+
+
+def test_unknown_batch_size_in_a_graph():
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("only TensorFlow graphs have unknown sizes")
+    import tensorflow as tf
+
+    layer = GMMLCorruption(alien_probability=1.0, fill="noise", seed=0)
+    signature = [tf.TensorSpec((None, 2, *GRID), "float32")]
+    graph = tf.function(layer, input_signature=signature)
+    for clips, low, high in [(3, 0.3, 0.5), (1, 0.7, 0.9)]:
+        share = graph(spectrograms(clips, 2))[1].numpy().mean(axis=(2, 3))
+        assert np.all(share >= low) and np.all(share < high)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"ratio": 1.1}, "ratio is a share"),
+        ({"ratio": (0.7, 0.5)}, "low <= high"),
+        ({"ratio": (0.1, 0.2, 0.3)}, "pair"),
+        ({"alien_ratio": -0.1}, "alien_ratio is a share"),
+        ({"alien_probability": 2}, "alien_probability is in"),
+        ({"max_block": 0}, "max_block is a share"),
+        ({"max_block": 1.5}, "max_block is a share"),
+        ({"align": 0}, "align is a whole number"),
+        ({"align": 1.5}, "align is a whole number"),
+        ({"fill": "ones"}, "fill is one of"),
+        ({"alien_donor": "self"}, "alien_donor is one of"),
+        ({"shape": "disc"}, "shape is one of"),
+        ({"noise_std": -1.0}, "noise_std"),
+    ],
+)
+def test_arguments_out_of_range(options, message):
+    with pytest.raises(ValueError, match=message):
+        GMMLCorruption(**options)
+
+
+@pytest.mark.parametrize(
+    "options, shape, message",
+    [
+        ({}, (48, 32), r"expects spectrograms \(B, T, F\)"),
+        ({"align": 16}, (2, 50, 32), "divide by align=16"),
+        ({}, (2, None, 32), "must be known"),
+        ({"max_block": 0.001}, (2, 1000, 1000), "Raise max_block"),
+    ],
+)
+def test_inputs_that_do_not_fit(options, shape, message):
+    with pytest.raises(ValueError, match=message):
+        GMMLCorruption(**options)(keras.KerasTensor(shape))

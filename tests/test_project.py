@@ -1,0 +1,211 @@
+"""What holds for the project as a whole: its shape, its names, its metadata."""
+
+import ast
+import functools
+import importlib.metadata
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "keras_asit"
+
+# The way of the data: file, waveform, fbank, views, corruption, ViT, heads, losses,
+# teacher, and what is built on them. A module imports only from entries before its own,
+# or from its own package.
+DATA_FLOW = [
+    "version",
+    "replicas",
+    "audio",
+    "data",
+    "layers",
+    "losses",
+    "schedules",
+    "optimizers",
+    "models",
+    "callbacks",
+    "presets",
+    "evaluation",
+    "embedding",
+    "pictures",
+    "quickstart",
+    "cli",
+]
+
+# The public names of the library, a contract with its users.
+PUBLIC_NAMES = [
+    "__version__",
+    "audio.read",
+    "audio.AudioError",
+    "audio.LogMelFilterbank",
+    "data.read_manifest",
+    "data.pretraining_dataset",
+    "data.labelled_dataset",
+    "layers.GMMLCorruption",
+    "layers.PatchEmbedding",
+    "layers.TransformerBlock",
+    "layers.DropPath",
+    "layers.ReconstructionHead",
+    "layers.ProjectionHead",
+    "models.ASiTBackbone",
+    "models.ASiTPretrainer",
+    "models.ASiTClassifier",
+    "callbacks.EMATeacher",
+    "presets.load",
+    "presets.save",
+    "presets.names",
+    "presets.describe",
+    "evaluation.mean_average_precision",
+    "evaluation.knn_accuracy",
+    "evaluation.linear_probe",
+    "embed",
+]
+
+SOURCE_FOLDERS = ["keras_asit", "tests", "recipes", "benchmarks", "tutorials", "docs"]
+
+
+def modules():
+    """The package's modules as {dotted name below keras_asit: file}."""
+    found = {}
+    for file in sorted(PACKAGE.rglob("*.py")):
+        parts = file.relative_to(PACKAGE).with_suffix("").parts
+        parts = parts[:-1] if parts[-1] == "__init__" else parts
+        found[".".join(parts)] = file
+    return found
+
+
+def imports(file, package):
+    """Every module that a file imports, with its line; `from a import b` gives a.b.
+
+    Args:
+        file: Path of a Python file.
+        package: Dotted name that relative imports start from.
+    """
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1]
+            base = ".".join(above if node.level else [])
+            base = ".".join(part for part in (base, node.module) if part)
+            for alias in node.names:
+                yield f"{base}.{alias.name}", node.lineno
+
+
+def upstream_faults(name, file):
+    """The imports of one module that go against the flow of the data."""
+    place = DATA_FLOW.index(name.split(".")[0])
+    inside = f"keras_asit.{name}"
+    is_package = file.name == "__init__.py"
+    package = inside if is_package else inside.rpartition(".")[0]
+    for imported, line in imports(file, package):
+        root, _, rest = imported.partition(".")
+        if root != "keras_asit":
+            continue
+        stage = rest.split(".")[0]
+        own_package = stage == name.split(".")[0] and (is_package or "." in name)
+        if own_package or stage in DATA_FLOW[:place]:
+            continue
+        yield f"{file.relative_to(ROOT)}:{line} imports {imported}"
+
+
+def test_every_module_has_its_place_in_the_flow():
+    stages = {name.split(".")[0] for name in modules() if name}
+    assert stages <= set(DATA_FLOW), "give new modules their place in DATA_FLOW"
+
+
+def test_modules_import_only_from_earlier_stages():
+    faults = [
+        fault
+        for name, file in modules().items()
+        if name.split(".")[0] in DATA_FLOW
+        for fault in upstream_faults(name, file)
+    ]
+    assert not faults, "\n".join(faults)
+
+
+def test_nothing_imports_the_insides_of_keras():
+    files = [
+        file for folder in SOURCE_FOLDERS for file in (ROOT / folder).rglob("*.py")
+    ]
+    faults = [
+        f"{file.relative_to(ROOT)}:{line} imports {imported}"
+        for file in files
+        for imported, line in imports(file, "")
+        if re.match(r"keras\.src\b|tensorflow\.python\b|jax\._src\b", imported)
+    ]
+    assert not faults, "\n".join(faults)
+
+
+IMPORT_EVERYTHING = """
+import importlib, pkgutil, sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "tensorflow":
+            raise ModuleNotFoundError("tensorflow is blocked in this test")
+
+if sys.argv[1] == "blocked":
+    sys.meta_path.insert(0, Refuse())
+import keras_asit
+for module in pkgutil.walk_packages(keras_asit.__path__, "keras_asit."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+assert "tensorflow" not in sys.modules, "tensorflow was imported"
+import keras
+assert keras.backend.backend() == "jax"
+"""
+
+
+@pytest.mark.parametrize("tensorflow", ["blocked", "installed"])
+def test_jax_alone_is_enough(tensorflow):
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT_EVERYTHING, tensorflow],
+        env={**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", PUBLIC_NAMES)
+def test_public_name_exists(name):
+    import keras_asit
+
+    functools.reduce(getattr, name.split("."), keras_asit)
+
+
+def test_version_has_one_source():
+    from keras_asit.version import __version__
+
+    assert importlib.metadata.version("keras-asit") == __version__
+    assert f"## [{__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_console_program_is_declared():
+    scripts = importlib.metadata.entry_points(group="console_scripts", name="asit")
+    assert [script.value for script in scripts] == ["keras_asit.cli:main"]
+
+
+def project_files():
+    """The text files of the project: the root's own and those of its folders."""
+    yield from (file for file in ROOT.iterdir() if file.is_file())
+    for folder in [*SOURCE_FOLDERS, ".ci"]:
+        for file in (ROOT / folder).rglob("*"):
+            if file.is_file() and "__pycache__" not in file.parts:
+                yield file
+
+
+def test_no_file_names_a_path_of_one_machine():
+    here = re.compile(rb"(?<![\w.])/(?:work|tmp|root|home|Users)/\w")
+    faults = [
+        f"{file.relative_to(ROOT)}: {found.group().decode()}..."
+        for file in project_files()
+        if (found := here.search(file.read_bytes()))
+    ]
+    assert not faults, "\n".join(faults)
