@@ -50,6 +50,17 @@ clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# Debian splits ensurepip off its python3; there the system's pip puts a pip into .venv.
+define VENV_WITHOUT_ENSUREPIP
+rm -rf $(VENV); \
+$(PYTHON) -m venv --without-pip $(VENV) \
+  && $(PYTHON) -m pip --python $(VENV)/bin/python install --quiet pip \
+  || { rm -rf $(VENV); \
+  echo "Cannot make $(VENV): $(PYTHON) has neither ensurepip nor pip 22.3 or newer." \
+    "Install one: apt-get install python3-venv" >&2; \
+  exit 1; }
+endef
+
 # pip can take a half-unpacked package for an installed one. An install that did not
 # finish therefore leaves .venv/.unfinished, and the next make begins a new .venv.
 $(VENV)/.created: $(wildcard $(VENV)/.unfinished)
@@ -59,21 +70,9 @@ $(VENV)/.created: $(wildcard $(VENV)/.unfinished)
 	  exit 1; }
 	@echo "Making $(VENV) with $$($(PYTHON) --version)"
 	@rm -rf $(VENV)
-	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 \
-	  || $(MAKE) --no-print-directory venv-without-ensurepip
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { $(VENV_WITHOUT_ENSUREPIP); }
 	@$(PIP) install --quiet --upgrade pip
 	@touch $@
-
-# Debian splits ensurepip off its python3; there the system's pip puts a pip into .venv.
-.PHONY: venv-without-ensurepip
-venv-without-ensurepip:
-	@rm -rf $(VENV)
-	@$(PYTHON) -m venv --without-pip $(VENV) \
-	  && $(PYTHON) -m pip --python $(VENV)/bin/python install pip \
-	  || { rm -rf $(VENV); \
-	  echo "Cannot make $(VENV): $(PYTHON) has neither ensurepip nor pip 22.3 or newer." \
-	    "Install one: apt-get install python3-venv" >&2; \
-	  exit 1; }
 
 $(STAMP)%: $(VENV)/.created $(SOURCES)
 	@echo "Installing keras-asit[$(EXTRAS_$*)] into $(VENV); the first time takes minutes"

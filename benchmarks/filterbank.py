@@ -68,15 +68,16 @@ def kaldi(waveform):
     return run
 
 
-def milliseconds(functions, repetitions):
-    """Times `[repetitions]` of each function, called in turns."""
+def milliseconds(functions, turns, calls=10):
+    """Times of each function, called in turns, some calls at a time."""
     times = {name: [] for name in functions}
-    for repetition in range(repetitions + 3):
+    for turn in range(turns + 1):
         for name, function in functions.items():
-            start = time.perf_counter()
-            function()
-            if repetition >= 3:  # the first ones trace and compile
-                times[name].append(1000 * (time.perf_counter() - start))
+            for _ in range(calls):
+                start = time.perf_counter()
+                function()
+                if turn > 0:  # the first one traces and compiles
+                    times[name].append(1000 * (time.perf_counter() - start))
     return times
 
 
@@ -88,8 +89,8 @@ def commit():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repetitions", type=int, default=100)
-    repetitions = parser.parse_args().repetitions
+    parser.add_argument("--turns", type=int, default=20)
+    turns = parser.parse_args().turns
     waveform = np.random.default_rng(0).normal(0, 0.1, SECONDS * SAMPLE_RATE)
     waveform = waveform.astype("float32")
     functions = compiled(LogMelFilterbank(), waveform)
@@ -101,7 +102,7 @@ def main():
         f"load {os.getloadavg()[0]:.1f}; Python {platform.python_version()}, "
         f"keras {keras.version()}, {package} {version(package)}; commit {commit()}"
     )
-    for name, times in milliseconds(functions, repetitions).items():
+    for name, times in milliseconds(functions, turns).items():
         print(
             f"{name:20s} median {np.median(times):6.2f} ms  best {min(times):6.2f} ms"
         )

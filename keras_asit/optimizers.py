@@ -50,22 +50,23 @@ class ScheduledAdamW(keras.optimizers.AdamW):
             epsilon=epsilon,
             **kwargs,
         )
-        self.decay = weight_decay
+        self.weight_decay = weight_decay
 
     def weight_decay_now(self):
         """The weight decay of the coming step, a scalar."""
-        return self.decay(self.iterations) if callable(self.decay) else self.decay
+        decay = self.weight_decay
+        return decay(self.iterations) if callable(decay) else decay
 
     def _apply_weight_decay(self, variables):
         decay = ops.cast(self.weight_decay_now(), "float32")
         rate = ops.cast(self.learning_rate, "float32")
         for variable in variables:
-            if len(variable.shape) > 1:
+            if len(variable.shape) > 1 and self._use_weight_decay(variable):
                 shrink = ops.cast(1.0 - decay * rate, variable.dtype)
                 variable.assign(variable * shrink)
 
     def get_config(self):
-        decay = self.decay
+        decay = self.weight_decay
         if callable(decay):
             decay = keras.saving.serialize_keras_object(decay)
         return {**super().get_config(), "weight_decay": decay}

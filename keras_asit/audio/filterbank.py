@@ -114,16 +114,9 @@ class LogMelFilterbank(keras.layers.Layer):
             fits = self.sample_rate * getattr(self, name) / 1000 >= 2
             require(fits, name, f"2 samples or more at {self.sample_rate} Hz")
         high = nyquist if self.high_freq is None else self.high_freq
-        require(
-            high <= nyquist,
-            "high_freq",
-            f"at most half the sample rate, {nyquist:g} Hz, or None for just that",
-        )
-        require(
-            0 <= self.low_freq < high,
-            "low_freq",
-            f"0 or more, and below the upper edge, {high:g} Hz",
-        )
+        require(high <= nyquist, "high_freq", f"at most half the rate, {nyquist:g} Hz")
+        low = self.low_freq
+        require(0 <= low < high, "low_freq", f"0 or more and below {high:g} Hz")
         frames = self.num_frames
         require(frames is None or frames >= 1, "num_frames", "1 or more, or None")
         if (self.mean is None) != (self.std is None):
@@ -144,7 +137,8 @@ class LogMelFilterbank(keras.layers.Layer):
 
     def __call__(self, waveform, **kwargs):
         # Keras would turn a tensor of `tf.data` into one of its own backend.
-        if keras.backend.backend() != "tensorflow" and _is_tensorflow(waveform):
+        from_tensorflow = type(waveform).__module__.startswith("tensorflow")
+        if from_tensorflow and keras.backend.backend() != "tensorflow":
             return self._log_mel(waveform, _tensorflow_ops())
         return super().__call__(waveform, **kwargs)
 
@@ -175,8 +169,7 @@ class LogMelFilterbank(keras.layers.Layer):
 
     def _frames_to_compute(self, samples, ops):
         if isinstance(samples, int):
-            frames = self.frames(samples)
-            return min(frames, self.num_frames or frames)
+            return min(self.frames(samples), self.num_frames or samples)
         steps = (samples - self._frame_length) // self._frame_shift
         frames = ops.maximum(1 + steps, 0)
         return ops.minimum(frames, self.num_frames) if self.num_frames else frames
@@ -274,10 +267,6 @@ def mel_weights(num_mel_bins, fft_length, sample_rate, low_freq, high_freq):
     weights = np.maximum(0.0, np.minimum(rising, falling))
     weights[-1] = 0.0
     return weights.astype("float32")
-
-
-def _is_tensorflow(x):
-    return type(x).__module__.startswith("tensorflow")
 
 
 def _tensorflow_ops():

@@ -96,7 +96,7 @@ def read(path, sample_rate=None, start=0.0, duration=None):
         ) from error
     _check_samples(path, waveform)
     if sample_rate is not None and sample_rate != rate:
-        waveform, rate = _resample(waveform, rate, sample_rate), sample_rate
+        waveform, rate = resample(waveform, rate, sample_rate), sample_rate
     return np.clip(waveform, -1.0, 1.0), rate
 
 
@@ -202,7 +202,8 @@ def _blocks(file, frames):
 def _length(path, file):
     """Length in samples by the header; UNKNOWN_LENGTH or more if it says none.
 
-    Without a Xing or Info frame an mp3 does not say it, and libsndfile guesses.
+    Without a Xing or Info frame an mp3 does not say it: libsndfile guesses from
+    the first bit rate, and decodes no more than its guess.
     """
     if file.format != "MP3":
         return file.frames
@@ -229,7 +230,8 @@ def _check_samples(path, waveform):
         )
 
 
-def _resample(waveform, rate, sample_rate):
+def resample(waveform, rate, sample_rate):
+    """A waveform `[S]` of rate `rate` at `sample_rate`, both in Hz."""
     import librosa  # slow to import, and most data needs no resampling
 
     return librosa.resample(

@@ -1,12 +1,14 @@
 """Manifests and datasets: from audio files on disk to batches that `fit` takes."""
 
 from keras_asit.data import synthetic
+from keras_asit.data.clips import ClipReader
 from keras_asit.data.labelled import labelled_dataset
 from keras_asit.data.manifest import Manifest
 from keras_asit.data.pretraining import pretraining_dataset
 from keras_asit.data.sources import read_manifest
 
 __all__ = [
+    "ClipReader",
     "Manifest",
     "labelled_dataset",
     "pretraining_dataset",

@@ -80,6 +80,7 @@ class PatchEmbedding(keras.layers.Layer):
 
     def build(self, input_shape):
         self.grid = patch_grid(input_shape[1:], self.patch_size)
+        self.input_spec = keras.InputSpec(shape=(None, *input_shape[1:]))
         num_patches = self.grid[0] * self.grid[1]
         self.projection.build((None, num_patches, self.patch_size**2))
         self.class_token = self.add_weight(
@@ -118,10 +119,15 @@ def patch_grid(spectrogram_shape, patch_size):
     """Patches along time and frequency of a `(T, F)` spectrogram.
 
     Raises:
-        ValueError: If the shape has no two known sides or `patch_size` does not
-            divide both.
+        ValueError: If the shape has no two known sides or `patch_size` is no whole
+            number that divides both.
     """
     shape = tuple(spectrogram_shape)
+    if patch_size != int(patch_size) or patch_size < 1:
+        raise ValueError(
+            "patch_size is a whole number of frames and mel bins, 1 or more, for "
+            f"example 16; received {patch_size!r}."
+        )
     if len(shape) != 2 or None in shape:
         raise ValueError(
             "Expected spectrograms (B, T, F) with known T and F; received "

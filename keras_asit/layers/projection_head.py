@@ -122,8 +122,8 @@ class ProjectionHead(keras.layers.Layer):
         )
 
     def call(self, tokens, thaw=None):
-        bottleneck = ops.normalize(self.mlp(tokens), axis=-1, epsilon=1e-6)
-        prototypes = ops.normalize(self.prototypes, axis=0, epsilon=1e-6)
+        bottleneck = _unit_length(self.mlp(tokens), axis=-1)
+        prototypes = _unit_length(self.prototypes, axis=0)
         if thaw is not None:
             thaw = ops.cast(thaw, prototypes.dtype)
             frozen = ops.stop_gradient(prototypes)
@@ -142,5 +142,11 @@ class ProjectionHead(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config):
-        mlp = keras.saving.deserialize_keras_object(config.pop("mlp"))
-        return cls(**config, mlp=mlp)
+        mlp = keras.saving.deserialize_keras_object(config["mlp"])
+        return cls(**{**config, "mlp": mlp})
+
+
+def _unit_length(x, axis):
+    """`x / |x|`, 0 with a finite gradient where `x` is 0 (not so `ops.normalize`)."""
+    square = ops.sum(ops.square(x), axis=axis, keepdims=True)
+    return x * ops.rsqrt(square + 1e-12)

@@ -33,6 +33,9 @@ class ReconstructionHead(keras.layers.Layer):
     Output shape:
         `(B, T, F)` with `T = grid[0] * patch_size`, `F = grid[1] * patch_size`.
 
+    Raises:
+        ValueError: If the number of tokens is not that of the grid.
+
     Example:
 
     >>> head = ReconstructionHead(grid=(37, 8), patch_size=16)
@@ -70,6 +73,14 @@ class ReconstructionHead(keras.layers.Layer):
         )
 
     def build(self, input_shape):
+        number = self.grid[0] * self.grid[1]
+        if len(input_shape) != 3 or input_shape[1] != number:
+            raise ValueError(
+                f"Expected (B, {number}, D), {number} data tokens for "
+                f"grid={self.grid}; received {tuple(input_shape)}. Leave the class "
+                "token out: tokens[:, 1:]."
+            )
+        self.input_spec = keras.InputSpec(ndim=3, axes={1: number})
         self.mlp.build(input_shape)
         self.to_patch.build((*input_shape[:-1], self.bottleneck_dim))
         self.bias = self.add_weight(name="bias", shape=(1,), initializer="zeros")

@@ -123,6 +123,11 @@ class ASiTClassifier(keras.Model):
                 metrics = [keras.metrics.BinaryAccuracy(threshold=0.0)]
         super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
 
+    def compile_from_config(self, config):
+        """Compiles a loaded model as it was when it was saved, optimizer included."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
     def probabilities(self, inputs, batch_size=32):
         """Class probabilities `(N, C)` of features or waveforms, as numpy."""
         logits = self.predict(inputs, batch_size=batch_size, verbose=0)

@@ -154,21 +154,27 @@ class ASiTPretrainer(keras.Model):
         config = {**self.student.get_config(), "name": "teacher", "drop_path": 0.0}
         self.teacher = type(self.student).from_config(config)
         self.teacher_heads = self._projection_heads("teacher")
-        student = [self.student, *self.student_heads.values()]
-        teacher = [self.teacher, *self.teacher_heads.values()]
-        pairs = {
-            id(theirs): (theirs, ours)
-            for teacher_part, student_part in zip(teacher, student, strict=True)
-            for theirs, ours in zip(
-                teacher_part.trainable_variables,
-                student_part.trainable_variables,
-                strict=True,
-            )
-        }
-        self._pairs = list(pairs.values())
-        for part in teacher:
+        for part in (self.teacher, *self.teacher_heads.values()):
             part.trainable = False
         self.reset_teacher()
+
+    @property
+    def _pairs(self):
+        """Every weight of the teacher with the student's; a shared MLP's once.
+
+        Not an attribute: Keras would track the list and save each weight twice.
+        """
+        pairs = {}
+        for teacher, student in (
+            (self.teacher, self.student),
+            *(
+                (self.teacher_heads[part], head)
+                for part, head in self.student_heads.items()
+            ),
+        ):
+            for theirs, ours in zip(teacher.weights, student.weights, strict=True):
+                pairs[id(theirs)] = (theirs, ours)
+        return list(pairs.values())
 
     def _add_state(self):
         state = {"trainable": False, "dtype": "float32", "autocast": False}
@@ -367,6 +373,11 @@ class ASiTPretrainer(keras.Model):
         if jit_compile == "auto" and replicas.count() > 1:
             jit_compile = False
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+
+    def compile_from_config(self, config):
+        """Compiles a loaded model as it was when it was saved, optimizer included."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
 
     def fit(self, *args, callbacks=None, **kwargs):
         """As `keras.Model.fit`, with an `EMATeacher` among the callbacks."""

@@ -10,6 +10,7 @@ from layer_checks import check_layer
 
 GRID = (48, 32)
 LARGEST = (14, 9)  # 30 % of each side, rounded down
+ROWS = 400  # 400 or 8 views in most tests, so that JAX compiles each operation once
 
 
 def spectrograms(*leading):
@@ -35,12 +36,12 @@ def sequential_corruption(rng, share):
     return mask, number
 
 
-@pytest.mark.parametrize("leading", [(4,), (4, 2)])
+@pytest.mark.parametrize("leading", [(8,), (4, 2)])
 def test_layer_properties(leading):
     shape = (*leading, *GRID)
     check_layer(
         GMMLCorruption,
-        {"ratio": (0.5, 0.7), "fill": "noise", "seed": 1, "align": 2},
+        {"ratio": (0.5, 0.7), "fill": "noise", "seed": 1},
         input_shape=shape,
         expected_output_shape=(shape, shape),
         expected_num_seeds=1,
@@ -68,94 +69,98 @@ def test_config_keeps_every_argument():
 
 
 def test_zeros_change_the_masked_pixels_only():
-    clean = spectrograms(6, 2)
+    clean = spectrograms(ROWS // 2, 2)
     corrupted, mask = corrupt(clean, alien_probability=0.0)
     assert set(np.unique(mask)) == {0.0, 1.0}
     np.testing.assert_array_equal(corrupted, clean * (1 - mask))
 
 
-@pytest.mark.parametrize("options", [{}, {"align": 4}, {"max_block": 0.5}])
-def test_target_is_reached_and_overshot_by_less_than_a_block(options):
-    _, mask = corrupt(spectrograms(64), alien_probability=0.0, **options)
+def test_target_is_reached_and_overshot_by_less_than_a_block():
+    _, mask = corrupt(spectrograms(ROWS), alien_probability=0.0)
     area = mask.sum(axis=(1, 2))
     target = 0.7 * GRID[0] * GRID[1]
-    share = options.get("max_block", 0.3)
-    largest = int(share * GRID[0]) * int(share * GRID[1])
     assert np.all(area >= target)
-    assert np.all(area < target + largest)
+    assert np.all(area < target + LARGEST[0] * LARGEST[1])
 
 
 @pytest.mark.parametrize("ratio", [0.0, 1.0])
 def test_nothing_and_everything(ratio):
-    clean = spectrograms(3)
-    corrupted, mask = corrupt(clean, ratio=ratio, alien_probability=0.0)
+    clean = spectrograms(8)
+    corrupted, mask = corrupt(
+        clean, ratio=ratio, alien_ratio=0.7, alien_probability=0.0
+    )
     assert np.all(mask == ratio)
     np.testing.assert_array_equal(corrupted, clean * (1 - ratio))
 
 
 def test_range_of_ratios_gives_each_view_its_target():
-    _, mask = corrupt(spectrograms(400), ratio=(0.2, 0.8), alien_probability=0.0)
+    _, mask = corrupt(spectrograms(ROWS), ratio=(0.1, 0.7), alien_probability=0.0)
     share = mask.mean(axis=(1, 2))
     overshoot = LARGEST[0] * LARGEST[1] / (GRID[0] * GRID[1])
-    assert share.min() >= 0.2 and share.max() <= 0.8 + overshoot
+    assert share.min() >= 0.1 and share.max() <= 0.7 + overshoot
     assert stats.kstest(share - share.mean(), "uniform", (-0.3, 0.6)).pvalue > 0.01
 
 
 def test_draws_differ_between_clips_views_and_calls():
     layer = GMMLCorruption(seed=0)
-    clean = spectrograms(3, 2)
+    clean = spectrograms(ROWS // 2, 2)
     masks = [ops.convert_to_numpy(layer(clean)[1]) for _ in range(2)]
     views = np.concatenate(masks).reshape(-1, *GRID)
     assert len(np.unique(views, axis=0)) == len(views)
 
 
 def test_seed_decides_the_draws():
-    clean = spectrograms(3, 2)
-    first, again = corrupt(clean, fill="noise"), corrupt(clean, fill="noise")
+    clean = spectrograms(4, 2)
+    first, again = (corrupt(clean, fill="noise") for _ in range(2))
     np.testing.assert_array_equal(first[0], again[0])
     np.testing.assert_array_equal(first[1], again[1])
     assert np.any(corrupt(clean, seed=4)[1] != first[1])
 
 
 def test_alien_content_is_the_same_region_of_another_clip():
-    clean = spectrograms(5, 2)
+    clips = ROWS // 2
+    clean = spectrograms(clips, 2)
     corrupted, mask = corrupt(clean, alien_probability=1.0)
     assert 0.3 <= mask.mean() < 0.4
     np.testing.assert_array_equal(corrupted[mask == 0], clean[mask == 0])
-    for clip in range(5):
+    for clip in range(10):
         for view in range(2):
             changed = mask[clip, view] == 1
             content = corrupted[clip, view][changed]
-            donors = [d for d in range(5) if np.all(content == clean[d, view][changed])]
+            same = np.all(clean[:, view][:, changed] == content, axis=1)
+            donors = list(np.flatnonzero(same))
             assert len(donors) == 1 and donors != [clip]
 
 
-def donors_of(clips, **options):
-    """Index of the donor of each clip; clip i is constant, i + 1."""
-    clean = np.ones((clips, 8, 8), "float32")
-    clean *= np.arange(1, clips + 1, dtype="float32")[:, None, None]
+def donor_offsets(**options):
+    """Where each clip's donor is, counted from the clip; clip i is constant, i + 1."""
+    clips = np.arange(ROWS)
+    clean = np.ones((ROWS, *GRID), "float32") * (clips + 1)[:, None, None]
     corrupted, mask = corrupt(clean, alien_probability=1.0, **options)
-    return (corrupted * mask).max(axis=(1, 2)).astype(int) - 1
+    donors = (corrupted * mask).max(axis=(1, 2)).astype(int) - 1
+    return (donors - clips) % ROWS
 
 
 def test_every_other_clip_is_an_equally_likely_donor():
-    clips = np.arange(600)
-    offset = (donors_of(600) - clips) % 600
-    assert np.all(offset > 0)
-    assert stats.kstest(offset / 600, "uniform").pvalue > 0.01
-    drawn = [donors_of(2, alien_donor="any", seed=seed)[0] for seed in range(20)]
-    assert set(drawn) == {0, 1}
+    offsets = np.concatenate([donor_offsets(seed=seed) for seed in range(5)])
+    assert np.all(offsets > 0)
+    assert stats.kstest(offsets / ROWS, "uniform").pvalue > 0.01
+
+
+def test_any_clip_may_be_its_own_donor():
+    offsets = [donor_offsets(alien_donor="any", seed=seed) for seed in range(5)]
+    assert 0 < np.sum(np.concatenate(offsets) == 0) < 20  # 5 are expected
 
 
 @pytest.mark.parametrize("probability", [0.0, 0.5, 1.0])
 def test_share_of_alien_views(probability):
-    _, mask = corrupt(spectrograms(200), alien_probability=probability)
+    _, mask = corrupt(spectrograms(ROWS), alien_probability=probability)
     alien = mask.mean(axis=(1, 2)) < 0.5
-    assert abs(alien.mean() - probability) < (0.12 if probability == 0.5 else 1e-9)
+    assert abs(alien.mean() - probability) < (0.08 if probability == 0.5 else 1e-9)
 
 
 def test_batch_of_one_has_no_other_clip():
-    clean = spectrograms(1, 2)
+    clean = spectrograms(1, 8)
     corrupted, mask = corrupt(clean, alien_probability=1.0)
     assert np.all(mask.mean(axis=(2, 3)) >= 0.7)
     np.testing.assert_array_equal(corrupted, clean * (1 - mask))
@@ -166,15 +171,15 @@ def test_batch_of_one_has_no_other_clip():
 
 def test_noise_has_the_mean_and_deviation_asked_for():
     corrupted, mask = corrupt(
-        spectrograms(20),
+        spectrograms(8),
         alien_probability=0.0,
         fill="noise",
         noise_mean=2.0,
         noise_std=0.5,
     )
     noise = corrupted[mask == 1]
-    assert abs(noise.mean() - 2) < 0.02
-    assert abs(noise.std() - 0.5) < 0.02
+    assert abs(noise.mean() - 2) < 0.03
+    assert abs(noise.std() - 0.5) < 0.03
     assert len(np.unique(noise)) > 0.9 * len(noise)
 
 
@@ -191,34 +196,37 @@ def test_alignment_and_shape_of_the_blocks():
     assert constant(parts(shape="time"), 3, 4)
     assert not constant(parts(shape="time"), 2)
     assert constant(parts(shape="frequency"), 1, 2)
-    assert constant(parts(shape="frequency", align=16), 1, 2, 4)
 
 
 def test_law_of_the_masks_is_that_of_the_sequential_loop():
-    count, share = 800, 0.7
     rng = np.random.default_rng(0)
-    loop = [sequential_corruption(rng, share) for _ in range(count)]
-    expected = np.stack([mask for mask, _ in loop])
-    _, mask = corrupt(spectrograms(count), ratio=share, alien_probability=0.0)
-    area = [m.sum(axis=(1, 2)) for m in (mask, expected)]
-    assert stats.ks_2samp(*area).pvalue > 0.01
+    expected = np.stack([sequential_corruption(rng, 0.7)[0] for _ in range(1200)])
+    masks = [
+        corrupt(spectrograms(ROWS), alien_probability=0.0, seed=seed)[1]
+        for seed in range(3)
+    ]
+    mask = np.concatenate(masks)
+    areas = [m.sum(axis=(1, 2)) for m in (mask, expected)]
+    assert stats.ks_2samp(*areas).pvalue > 0.01
     for axes in [(0, 1), (0, 2)]:
-        np.testing.assert_allclose(mask.mean(axes), expected.mean(axes), atol=0.05)
-    # Edges between changed and unchanged pixels tell the number of blocks.
-    edges = [np.abs(np.diff(m, axis=1)).sum(axis=(1, 2)) for m in (mask, expected)]
-    assert stats.ks_2samp(*edges).pvalue > 0.01
+        np.testing.assert_allclose(mask.mean(axes), expected.mean(axes), atol=0.04)
+    # Edges between changed and unchanged pixels tell of the blocks' number and sides.
+    for axis in (1, 2):
+        edges = [
+            np.abs(np.diff(m, axis=axis)).sum(axis=(1, 2)) for m in (mask, expected)
+        ]
+        assert stats.ks_2samp(*edges).pvalue > 0.01
 
 
 def test_law_of_the_blocks_is_that_of_the_sequential_loop():
-    count = 500
-    draws = keras.random.uniform((count, 120, 4), seed=0)
+    draws = keras.random.uniform((ROWS, 112, 4), seed=0)
     blocks = place_blocks(draws, GRID, LARGEST)
-    target = ops.full((count,), 0.7 * GRID[0] * GRID[1])
+    target = ops.full((ROWS,), 0.7 * GRID[0] * GRID[1])
     number = ops.convert_to_numpy(union_reaching(blocks, target, GRID)[1])
     rng = np.random.default_rng(0)
-    expected = [sequential_corruption(rng, 0.7)[1] for _ in range(count)]
+    expected = [sequential_corruption(rng, 0.7)[1] for _ in range(800)]
     assert stats.ks_2samp(number, expected).pvalue > 0.01
-    blocks = ops.convert_to_numpy(blocks)[:, :120].reshape(-1, 4)
+    blocks = ops.convert_to_numpy(blocks)[:, :112].reshape(-1, 4)
     for axis in range(2):
         corner = blocks[:, 2 * axis]
         side = blocks[:, 2 * axis + 1] - corner

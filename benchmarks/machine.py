@@ -1,0 +1,81 @@
+"""What a figure was measured on: the machine, the versions, the commit."""
+
+import os
+import platform
+import resource
+import subprocess
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+PACKAGES = ("keras", "tensorflow-cpu", "tensorflow", "jax", "torch", "numpy")
+
+
+def cpu_model():
+    """The processor's name as the kernel knows it."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if "model name" in line]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def cpu_count():
+    """Number of processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
+
+
+def commit():
+    """The commit of the working directory, `-dirty` if there are changes."""
+    command = ["git", "describe", "--always", "--dirty"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    return result.stdout.strip() or "unknown"
+
+
+def versions(packages=PACKAGES):
+    """Installed versions of the packages that matter here, by name."""
+    found = {"python": platform.python_version()}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def description():
+    """Commit, versions, processor and load as one dictionary."""
+    return {
+        "commit": commit(),
+        "versions": versions(),
+        "cpu": cpu_model(),
+        "cpus": cpu_count(),
+        "load": round(os.getloadavg()[0], 2),
+    }
+
+
+def peak_rss_gb():
+    """Largest resident set of this process so far, in GB (1e9 bytes)."""
+    unit = 1024 if platform.system() == "Linux" else 1
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+
+
+def matrix_rate(matmul, side=3072, repetitions=3):
+    """The float32 matrix rate in GFLOP/s: the fastest of a few large products.
+
+    Args:
+        matmul: Function of two float32 numpy arrays that returns their product,
+            on all processors, and does not return before it is there.
+        side: Rows and columns of the matrices.
+        repetitions: Products, after one that is not timed.
+    """
+    a = np.random.default_rng(0).normal(size=(side, side)).astype("float32")
+    seconds = []
+    for _ in range(repetitions + 1):
+        start = time.perf_counter()
+        matmul(a, a)
+        seconds.append(time.perf_counter() - start)
+    return 2 * side**3 / min(seconds[1:]) / 1e9

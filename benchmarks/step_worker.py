@@ -1,0 +1,161 @@
+"""One framework's training steps, on demand: the child of `benchmarks.train_step`.
+
+    python -m benchmarks.step_worker tensorflow --network toy --batch 2
+
+It builds the model, takes the first step, says so in a line of JSON on its
+standard output, and then waits for lines on its standard input: `steps 3` runs
+and times three steps, `matmul` measures the float32 matrix rate (PyTorch only),
+anything else ends it.
+
+A Keras worker sits inside `ASiTPretrainer.fit`: a callback waits for the next
+line between two batches, so that what is timed is the compiled step as `fit` runs
+it, callbacks and feeding of the batch included. The clock stops when the loss of
+the last step has arrived as a Python number.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import sys
+import time
+
+import numpy as np
+
+from benchmarks import machine
+from benchmarks.networks import NETWORKS, VIEWS
+
+
+class Conversation:
+    """Requests from the parent, answers to it, and the clock."""
+
+    def __init__(self):
+        # Answers have the pipe to themselves; what libraries print goes to stderr.
+        self.answers = os.fdopen(os.dup(1), "w")
+        os.dup2(2, 1)
+        self.start()
+
+    def start(self):
+        self.began = time.perf_counter(), time.process_time()
+
+    def answer(self, loss):
+        wall, cpu = time.perf_counter(), time.process_time()
+        self.say(
+            {
+                "seconds": wall - self.began[0],
+                "cpu_seconds": cpu - self.began[1],
+                "loss": loss,
+                "rss_gb": machine.peak_rss_gb(),
+            }
+        )
+
+    def say(self, facts):
+        self.answers.write(json.dumps(facts) + "\n")
+        self.answers.flush()
+
+    def next_steps(self, rate=None):
+        """Number of steps asked for next; 0 for none."""
+        words = sys.stdin.readline().split()
+        while words == ["matmul"] and rate:
+            self.say({"gflops": rate()})
+            words = sys.stdin.readline().split()
+        steps = int(words[1]) if words[:1] == ["steps"] else 0
+        self.start()
+        return steps
+
+
+def run_keras(network, batch, views, conversation):
+    """Steps of `ASiTPretrainer` inside `fit`, on the backend of KERAS_BACKEND."""
+    import keras
+
+    from keras_asit.models import ASiTBackbone, ASiTPretrainer
+    from keras_asit.optimizers import ScheduledAdamW
+
+    class TakeTurns(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            self.steps_left = 1
+
+        def on_train_batch_end(self, step, logs=None):
+            self.steps_left -= 1
+            if self.steps_left:
+                return
+            conversation.answer(float(logs["loss"]))
+            self.steps_left = conversation.next_steps()
+            self.model.stop_training = not self.steps_left
+
+    backbone = ASiTBackbone(
+        (network.frames, network.mel_bins),
+        network.patch,
+        network.hidden,
+        network.layers,
+        network.heads,
+        network.mlp,
+    )
+    pretrainer = ASiTPretrainer(
+        backbone,
+        profile="reference",
+        seed=0,
+        projection_hidden_dims=network.projection[:-1],
+        projection_bottleneck_dim=network.projection[-1],
+        local_dim=network.local_dim,
+        global_dim=network.global_dim,
+        reconstruction_hidden_dims=network.reconstruction[:-1],
+        reconstruction_bottleneck_dim=network.reconstruction[-1],
+    )
+    pretrainer.compile(optimizer=ScheduledAdamW(1e-4, clipnorm=3.0))
+    conversation.start()
+    pretrainer.fit(
+        endless(views), steps_per_epoch=10**6, verbose=0, callbacks=[TakeTurns()]
+    )
+
+
+def endless(views):
+    """The same batch again and again, as the backend likes to be fed."""
+    if os.environ["KERAS_BACKEND"] == "tensorflow":
+        import tensorflow as tf
+
+        return tf.data.Dataset.from_tensors(views).repeat()
+    return (views for _ in itertools.repeat(None))
+
+
+def run_torch(network, batch, views, conversation):
+    """Steps of the plain PyTorch peer."""
+    import torch
+
+    from benchmarks.torch_asit import Pretraining
+
+    def rate():
+        return machine.matrix_rate(
+            lambda a, b: torch.matmul(torch.from_numpy(a), torch.from_numpy(b))
+        )
+
+    torch.manual_seed(0)
+    pretraining, views = Pretraining(network), torch.from_numpy(views)
+    conversation.start()
+    steps = 1
+    while steps:
+        for _ in range(steps):
+            loss = pretraining.step(views)
+        conversation.answer(loss)
+        steps = conversation.next_steps(rate)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("framework", choices=["tensorflow", "jax", "torch"])
+    parser.add_argument("--network", choices=NETWORKS, default="small")
+    parser.add_argument("--batch", type=int, default=4)
+    options = parser.parse_args()
+    network = NETWORKS[options.network]
+    shape = (options.batch, VIEWS, network.frames, network.mel_bins)
+    views = np.random.default_rng(0).normal(0, 0.5, shape).astype("float32")
+    conversation = Conversation()
+    if options.framework == "torch":
+        run_torch(network, options.batch, views, conversation)
+    else:
+        os.environ["KERAS_BACKEND"] = options.framework
+        run_keras(network, options.batch, views, conversation)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,367 @@
+"""The main job of the command line: does pretraining help on these clips?
+
+Pretrains a small ASiT without labels, then fine-tunes the teacher's backbone and
+the same backbone from random weights under one budget, and compares both on
+held-out clips, beside the floor of log-mel statistics and logistic regression.
+"""
+
+import dataclasses
+import json
+import logging
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_asit import data, evaluation, pictures, presets, training
+from keras_asit.audio import AudioError
+from keras_asit.data import synthetic
+from keras_asit.version import __version__
+
+log = logging.getLogger("keras_asit.quickstart")
+
+GENERATED = {"train": 150, "test": 40}
+PRETRAINING_RATE = 2e-3
+PRETRAINING = {
+    "local_dim": 256,
+    "global_dim": 256,
+    "projection_hidden_dims": (256, 256),
+    "projection_bottleneck_dim": 64,
+    "reconstruction_hidden_dims": (256,),
+    "drop_path": 0.0,
+}
+PRETRAINING_SPLITS = ("pretrain", "unlabelled")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What a run is made of; written to `config.json`.
+
+    Attributes:
+        data: Manifest of labelled clips; None for generated sound events.
+        out: Folder of the run.
+        minutes: Minutes for the whole run; pretraining gets what the rest leaves.
+        pretraining_steps: Steps of pretraining instead of minutes.
+        labels_per_class: Labelled clips a class for fine-tuning; 0 for all.
+        fold: The fold that is held out, where the manifest has folds.
+        unlabelled: Further manifests whose clips are used for pretraining.
+        seed: Fixes weights, crops, corruption and the choice of labelled clips.
+        fine_tuning_steps: Steps of each fine-tuning.
+    """
+
+    data: str | None = None
+    out: str = "runs/quickstart"
+    minutes: float = 5.0
+    pretraining_steps: int = 0
+    labels_per_class: int = 10
+    fold: str = "1"
+    unlabelled: tuple = ()
+    seed: int = 0
+    fine_tuning_steps: int = 300
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """Clips of a run.
+
+    Attributes:
+        train: Labelled clips to train with.
+        test: Held-out clips.
+        pretraining: Paths of the clips without labels; no held-out clip.
+        held_out: What was held out, in words.
+    """
+
+    train: data.Manifest
+    test: data.Manifest
+    pretraining: np.ndarray
+    held_out: str
+
+
+def run(settings):
+    """Runs the whole job and returns its results, as in `results.json`."""
+    started = time.monotonic()
+    out = new_folder(settings.out)
+    with _logging_to(out / "log.txt"):
+        _write_json(out / "config.json", dataclasses.asdict(settings))
+        results = _run(settings, out, started)
+        _write_json(out / "results.json", results)
+        log.info("")
+        log.info("Everything is in %s", out)
+        log.info(last_line(results))
+    return results
+
+
+def _run(settings, out, started):
+    keras.utils.set_random_seed(settings.seed)
+    task = load_task(settings, out)
+    log.info(
+        "%d labelled clips to train with, %d held out (%s), %d for pretraining",
+        *(len(task.train), len(task.test), task.held_out, len(task.pretraining)),
+    )
+    model = model_for(task.train)
+    frontend = model.frontend(
+        *training.normalisation(task.train, model.frontend(), seed=settings.seed)
+    )
+    labelled = few_labels(task.train, settings.labels_per_class, settings.seed)
+    floor = 100 * floor_accuracy(labelled, task.test, frontend)
+    log.info("floor, log-mel statistics and logistic regression: %.1f %%", floor)
+
+    tuning = training.FineTuning(
+        model.backbone(frontend),
+        task.train.class_names,
+        crop_seconds=model.crop_seconds,
+        steps=settings.fine_tuning_steps,
+    )
+    scores, histories = {}, {}
+    scores["scratch"], histories["scratch"] = _tune(tuning, labelled, task, settings)
+    log.info("from random weights: %.1f %%", scores["scratch"])
+
+    minutes = _minutes_left(settings, started)
+    pretrainer, history = _pretrain(model, frontend, task, settings, minutes)
+    presets.save(
+        pretrainer.teacher,
+        out / "preset",
+        trained_on=f"asit quickstart, {len(task.pretraining)} clips of "
+        f"{settings.data or 'generated sound events'} without labels",
+    )
+    scores["pretrained"], histories["pretrained"] = _tune(
+        tuning, labelled, task, settings, pretrainer.teacher
+    )
+    log.info("from the pretrained backbone: %.1f %%", scores["pretrained"])
+    _draw(out, task, model, pretrainer, history, histories, scores, floor)
+    return {
+        "accuracy": scores,
+        "floor": floor,
+        "chance": 100 / len(task.train.class_names),
+        "labels_per_class": settings.labels_per_class,
+        "held_out": task.held_out,
+        "held_out_clips": len(task.test),
+        "pretraining": {k: [float(v) for v in h] for k, h in history.items()},
+        "pretraining_steps": int(pretrainer.steps_done),
+        "fine_tuning": {
+            run: {k: [float(v) for v in h] for k, h in values.items()}
+            for run, values in histories.items()
+        },
+        "seconds": round(time.monotonic() - started, 1),
+        "versions": {"keras_asit": __version__, "keras": keras.__version__},
+        "backend": keras.backend.backend(),
+    }
+
+
+def last_line(results):
+    """The sum of a run in one line."""
+    accuracy = results["accuracy"]
+    return (
+        f"held-out accuracy: scratch {accuracy['scratch']:.1f} %, "
+        f"pretrained {accuracy['pretrained']:.1f} %, chance {results['chance']:.1f} %"
+    )
+
+
+# The clips.
+
+
+def load_task(settings, out):
+    """Splits the clips: by fold, by split, or the generated default."""
+    if settings.data is None:
+        log.info("Making sound events (a deterministic generator, no download)")
+        path = synthetic.write_dataset(
+            Path(out).parent / "sound_events", splits=GENERATED, seed=0
+        )
+        manifest = data.read_manifest(path)
+    else:
+        manifest = data.read_manifest(settings.data)
+    train, test, held_out = split(manifest, settings.fold)
+    extra = [data.read_manifest(path) for path in settings.unlabelled]
+    known = set(test.paths)
+    pretraining = [manifest.where(split=lambda s: s in PRETRAINING_SPLITS)] if (
+        "split" in manifest.columns
+    ) else []
+    paths = [p for m in [train, *pretraining, *extra] for p in m.paths]
+    paths = np.array(sorted({p for p in paths if p not in known}), dtype=object)
+    return Task(train, test, paths, held_out)
+
+
+def split(manifest, fold):
+    """Training clips, held-out clips and what is held out, in words.
+
+    Folds come first; a manifest without them needs splits train and test.
+    """
+    folds = set(manifest.columns.get("fold", [])) - {""}
+    splits = set(manifest.columns.get("split", []))
+    if folds:
+        if str(fold) not in folds:
+            raise ValueError(
+                f"The manifest has the folds {sorted(folds)}; received fold {fold!r}."
+            )
+        others = manifest.where(fold=lambda f: f not in ("", str(fold)))
+        return others, manifest.where(fold=str(fold)), f"fold {fold}"
+    if {"train", "test"} <= splits:
+        return manifest.where(split="train"), manifest.where(split="test"), "test split"
+    raise ValueError(
+        "To hold clips out, the manifest needs a column fold, or a column split with "
+        f"train and test; it has the columns {sorted(manifest.columns)} and the splits "
+        f"{sorted(splits)}."
+    )
+
+
+def few_labels(manifest, per_class, seed):
+    """At most `per_class` clips of each class, drawn by the seed; 0 for all."""
+    if not per_class:
+        return manifest
+    rng = np.random.default_rng(seed)
+    targets = manifest.targets()
+    chosen = [
+        rng.permutation(np.flatnonzero(targets == target))[:per_class]
+        for target in range(len(manifest.class_names))
+    ]
+    return manifest.take(np.sort(np.concatenate(chosen)))
+
+
+def model_for(manifest):
+    """A small model whose crop and rate fit the clips."""
+    seconds, rate = _typical_clip(manifest)
+    return training.SmallModel(
+        sample_rate=min(16000, rate),
+        crop_seconds=float(np.clip(round(0.8 * seconds, 1), 0.4, 4.0)),
+    )
+
+
+def _typical_clip(manifest, looked_at=50):
+    """Median length in seconds and commonest rate, by reading a few clips."""
+    import soundfile
+
+    paths = manifest.paths[:: max(1, len(manifest) // looked_at)]
+    infos = []
+    for path in paths:
+        try:
+            infos.append(soundfile.info(path))
+        except (RuntimeError, OSError):
+            continue
+    if not infos:
+        raise AudioError(paths[0], "none of the clips can be read; check the manifest")
+    rates = [info.samplerate for info in infos]
+    return float(np.median([i.duration for i in infos])), max(rates, key=rates.count)
+
+
+# The steps of the run.
+
+
+def floor_accuracy(train, test, frontend):
+    """Logistic regression on log-mel statistics of whole clips, a fraction."""
+    plain = type(frontend).from_config({**frontend.get_config(), "num_frames": None})
+
+    def statistics(manifest):
+        reader = data.ClipReader(manifest.paths, frontend.sample_rate, cache=True)
+        readable = reader.readable()
+        fbanks = (plain(_at_least(reader.read(index), plain)) for index in readable)
+        rows = [
+            evaluation.log_mel_statistics(keras.ops.convert_to_numpy(fbank)[None])[0]
+            for fbank in fbanks
+        ]
+        return np.stack(rows), manifest.targets()[readable]
+
+    return evaluation.linear_probe(
+        *statistics(train), *statistics(test), regularisation=10.0
+    )
+
+
+def _at_least(wave, frontend, frames=4):
+    return np.pad(wave, (0, max(0, frontend.samples(frames) - len(wave))))
+
+
+def _tune(tuning, labelled, task, settings, weights=None):
+    """Held-out accuracy in percent and the history of one fine-tuning."""
+    classifier, history = tuning.run(labelled, weights, seed=settings.seed)
+    scores, readable = training.clip_probabilities(classifier, task.test)
+    targets = task.test.targets()[readable]
+    return 100 * float(evaluation.accuracy(targets, scores)), history
+
+
+def _minutes_left(settings, started):
+    """Minutes for pretraining: what the budget has after one more fine-tuning."""
+    spent = (time.monotonic() - started) / 60
+    return max(0.1, settings.minutes - 1.6 * spent)
+
+
+def _pretrain(model, frontend, task, settings, minutes):
+    budget = training.Budget(
+        PRETRAINING_RATE,
+        minutes=None if settings.pretraining_steps else minutes,
+        steps=settings.pretraining_steps or None,
+        label="pretraining",
+    )
+    return training.pretrain(
+        model.backbone(frontend),
+        task.pretraining,
+        crop_seconds=model.crop_seconds,
+        budget=budget,
+        seed=settings.seed,
+        **PRETRAINING,
+    )
+
+
+# What is left behind.
+
+
+def new_folder(out):
+    """Makes the folder of a run; an existing one gets a number instead."""
+    folder, number = Path(out), 1
+    while folder.exists() and any(folder.iterdir()):
+        number += 1
+        folder = Path(f"{out}-{number}")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _draw(out, task, model, pretrainer, history, histories, scores, floor):
+    frontend = pretrainer.student.frontend
+    views = data.pretraining_dataset(
+        list(task.test.paths[:: max(1, len(task.test) // 4)][:4]),
+        batch_size=4,
+        sample_rate=frontend.sample_rate,
+        crop_seconds=model.crop_seconds,
+        frontend=frontend,
+        shuffle=False,
+    )
+    arrays = pretrainer.reconstruct(next(iter(views)))
+    names = task.test.labels[:: max(1, len(task.test) // 4)][:4]
+    drawn = {
+        "reconstructions.png": pictures.reconstructions(
+            arrays, titles=list(names), seconds=model.crop_seconds
+        ),
+        "pretraining.png": pictures.learning_curves(
+            {"pretraining": history}, "pretraining"
+        ),
+        "fine_tuning.png": pictures.learning_curves(histories, "fine-tuning"),
+        "accuracy.png": pictures.bars(
+            {"floor (log-mel statistics)": floor, **scores},
+            "held-out accuracy",
+            reference=("chance", 100 / len(task.train.class_names)),
+        ),
+    }
+    for name, figure in drawn.items():
+        pictures.save(figure, out / name)
+
+
+def _write_json(path, value):
+    path.write_text(json.dumps(value, indent=2) + "\n")
+
+
+class _logging_to:
+    """Shows the log on the screen and keeps it in a file."""
+
+    def __init__(self, path):
+        self.handlers = [logging.StreamHandler(sys.stdout), logging.FileHandler(path)]
+
+    def __enter__(self):
+        log.setLevel(logging.INFO)
+        for handler in self.handlers:
+            handler.setFormatter(logging.Formatter("%(message)s"))
+            log.addHandler(handler)
+
+    def __exit__(self, *_):
+        for handler in self.handlers:
+            log.removeHandler(handler)
+            handler.close()

@@ -1,0 +1,139 @@
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_asit.losses import (
+    centred_cross_entropy,
+    reconstruction_loss,
+    updated_center,
+    weighted_mean,
+)
+
+
+def normal(*shape, seed=0, scale=1.0):
+    values = scale * np.random.default_rng(seed).normal(size=shape)
+    return values.astype("float32")
+
+
+def log_softmax(x):
+    x = x - x.max(axis=-1, keepdims=True)
+    return x - np.log(np.exp(x).sum(axis=-1, keepdims=True))
+
+
+def cross_entropy(teacher, student, center, teacher_temperature, student_temperature):
+    """Equations 3 to 6 in plain numpy, float64."""
+    teacher, student, center = (
+        np.asarray(x, "float64") for x in (teacher, student, center)
+    )
+    targets = np.exp(log_softmax((teacher - center) / teacher_temperature))
+    return -np.sum(targets * log_softmax(student / student_temperature), axis=-1)
+
+
+def test_weighted_mean_by_hand():
+    # (1 * 2 + 3 * 4) / (1 + 3) = 3.5
+    assert float(weighted_mean(np.array([2.0, 9.0, 4.0]), np.array([1, 0, 3]))) == 3.5
+
+
+def test_reconstruction_loss_by_hand():
+    clean = np.array([[[1.0, 2.0], [3.0, 4.0]]], "float32")
+    reconstruction = np.array([[[1.5, 0.0], [9.0, 4.0]]], "float32")
+    mask = np.array([[[1.0, 1.0], [0.0, 1.0]]], "float32")
+    # Changed pixels only: (0.5 + 2 + 0) / 3.
+    loss = reconstruction_loss(clean, reconstruction, mask)
+    assert float(loss) == pytest.approx(2.5 / 3, rel=1e-6)
+    everywhere = reconstruction_loss(clean, reconstruction, np.ones_like(mask))
+    assert float(everywhere) == pytest.approx(8.5 / 4, rel=1e-6)
+
+
+def test_an_empty_mask_gives_zero():
+    x = normal(2, 4, 4)
+    assert float(reconstruction_loss(x, x + 1, np.zeros_like(x))) == 0.0
+    assert float(weighted_mean(normal(5), np.zeros(5))) == 0.0
+
+
+def test_pixels_outside_the_mask_do_not_matter():
+    clean, reconstruction = normal(2, 4, 4), normal(2, 4, 4, seed=1)
+    mask = (normal(2, 4, 4, seed=2) > 0).astype("float32")
+    loss = float(reconstruction_loss(clean, reconstruction, mask))
+    elsewhere = reconstruction + 100 * (1 - mask)
+    assert float(reconstruction_loss(clean, elsewhere, mask)) == loss
+
+
+def test_cross_entropy_by_hand():
+    """Two classes: probabilities 0.75 and 0.25, student 0.5 and 0.5 is log 2."""
+    teacher = 0.05 * np.log([[3.0, 1.0]])
+    zeros = np.zeros((1, 2), "float32")
+    temperatures = {"teacher_temperature": 0.05, "student_temperature": 0.1}
+    out = centred_cross_entropy(teacher, zeros, np.zeros(2), **temperatures)
+    assert tuple(out.shape) == (1,)
+    assert float(out[0]) == pytest.approx(np.log(2), rel=1e-6)
+    # The student 0.75, 0.25 too: the entropy of the teacher.
+    student = 0.1 * np.log([[3.0, 1.0]])
+    out = centred_cross_entropy(teacher, student, np.zeros(2), **temperatures)
+    entropy = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25))
+    assert float(out[0]) == pytest.approx(entropy, rel=1e-6)
+    # A centre equal to the teacher leaves nothing: uniform targets.
+    out = centred_cross_entropy(teacher, student, teacher[0], **temperatures)
+    uniform = -0.5 * (np.log(0.75) + np.log(0.25))
+    assert float(out[0]) == pytest.approx(uniform, rel=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(16,), (3, 16), (2, 5, 16)])
+def test_cross_entropy_equals_plain_numpy(shape):
+    teacher, student = normal(*shape), normal(*shape, seed=1)
+    center = normal(16, seed=2, scale=0.1)
+    out = centred_cross_entropy(
+        teacher, student, center, teacher_temperature=0.04, student_temperature=0.1
+    )
+    expected = cross_entropy(teacher, student, center, 0.04, 0.1)
+    assert tuple(out.shape) == shape[:-1]
+    np.testing.assert_allclose(ops.convert_to_numpy(out), expected, rtol=2e-5)
+
+
+def test_cross_entropy_is_finite_for_large_logits():
+    teacher, student = normal(4, 8, scale=1e3), normal(4, 8, seed=1, scale=1e3)
+    out = centred_cross_entropy(
+        teacher, student, np.zeros(8), teacher_temperature=0.04, student_temperature=0.1
+    )
+    expected = cross_entropy(teacher, student, np.zeros(8), 0.04, 0.1)
+    np.testing.assert_allclose(ops.convert_to_numpy(out), expected, rtol=1e-5)
+
+
+def test_losses_are_float32_for_bfloat16_logits():
+    """The values are those of the rounded logits, not of bfloat16 arithmetic."""
+    teacher, student = (
+        ops.cast(normal(3, 16, seed=seed), "bfloat16") for seed in (0, 1)
+    )
+    rounded = [ops.convert_to_numpy(ops.cast(x, "float32")) for x in (teacher, student)]
+    out = centred_cross_entropy(
+        teacher,
+        student,
+        np.zeros(16, "float32"),
+        teacher_temperature=0.04,
+        student_temperature=0.1,
+    )
+    assert out.dtype == "float32"
+    expected = cross_entropy(*rounded, np.zeros(16), 0.04, 0.1)
+    np.testing.assert_allclose(ops.convert_to_numpy(out), expected, rtol=2e-5)
+    loss = reconstruction_loss(teacher, student, ops.ones_like(teacher))
+    assert loss.dtype == "float32"
+    expected = np.abs(rounded[0] - rounded[1]).mean()
+    assert float(loss) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_updated_center_by_hand():
+    center = np.array([1.0, -2.0], "float32")
+    logits = np.array([[[1.0, 0.0], [3.0, 4.0]]], "float32")  # mean (2, 2)
+    out = ops.convert_to_numpy(updated_center(center, logits))
+    np.testing.assert_allclose(out, [0.9 + 0.2, -1.8 + 0.2], rtol=1e-6)
+    out = ops.convert_to_numpy(updated_center(center, logits, momentum=0.5))
+    np.testing.assert_allclose(out, [1.5, 0.0], atol=1e-6)
+
+
+def test_center_of_a_constant_batch_converges_to_it():
+    center = np.zeros(3, "float32")
+    logits = np.tile(np.array([0.5, -1.0, 2.0], "float32"), (2, 4, 1))
+    for _ in range(100):
+        center = updated_center(center, logits)
+    expected = logits[0, 0] * (1 - 0.9**100)
+    np.testing.assert_allclose(ops.convert_to_numpy(center), expected, rtol=1e-5)

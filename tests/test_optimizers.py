@@ -1,0 +1,170 @@
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_asit.optimizers import ScheduledAdamW, pretraining_optimizer
+from keras_asit.schedules import WarmupCosine
+
+X = np.random.default_rng(0).normal(size=(8, 3)).astype("float32")
+Y = np.random.default_rng(1).normal(size=(8, 2)).astype("float32")
+KERNEL = np.random.default_rng(2).normal(size=(3, 2)).astype("float32")
+BIAS = np.array([0.5, -1.5], "float32")
+
+
+def fitted(optimizer, steps):
+    """Weights of a dense layer after `steps` compiled steps, of the mean square."""
+    dense = keras.layers.Dense(2)
+    model = keras.Sequential([keras.Input((3,)), dense])
+    dense.set_weights([KERNEL, BIAS])
+    model.compile(optimizer=optimizer, loss="mse")
+    data = np.tile(X, (steps, 1)), np.tile(Y, (steps, 1))
+    model.fit(*data, batch_size=len(X), shuffle=False, verbose=0)
+    return dense.get_weights()
+
+
+def adamw(steps, rate, decay, clip=None, beta_1=0.9, beta_2=0.999, epsilon=1e-8):
+    """The same in plain numpy, float64; `rate` and `decay` are functions of a step."""
+    weights = [KERNEL.astype("float64"), BIAS.astype("float64")]
+    first, second = ([np.zeros_like(w) for w in weights] for _ in range(2))
+    for step in range(steps):
+        error = X @ weights[0] + weights[1] - Y
+        gradients = [2 * X.T @ error / error.size, 2 * error.sum(0) / error.size]
+        if clip:
+            gradients = clip(gradients)
+        decays = [decay(step), 0.0]  # the bias is not decayed
+        for i, gradient in enumerate(gradients):
+            first[i] = beta_1 * first[i] + (1 - beta_1) * gradient
+            second[i] = beta_2 * second[i] + (1 - beta_2) * gradient**2
+            mean = first[i] / (1 - beta_1 ** (step + 1))
+            square = second[i] / (1 - beta_2 ** (step + 1))
+            weights[i] = weights[i] * (1 - rate(step) * decays[i])
+            weights[i] -= rate(step) * mean / (np.sqrt(square) + epsilon)
+    return weights
+
+
+def assert_same(weights, expected):
+    for ours, theirs in zip(weights, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("steps", [1, 7])
+def test_steps_equal_plain_adamw(steps):
+    expected = adamw(steps, rate=lambda step: 0.01, decay=lambda step: 0.3)
+    assert_same(fitted(ScheduledAdamW(0.01, weight_decay=0.3), steps), expected)
+
+
+def test_decay_and_rate_change_with_each_compiled_step():
+    steps = 9
+    schedules = {
+        "learning_rate": WarmupCosine(0.02, 1e-3, steps, warmup_steps=3),
+        "weight_decay": WarmupCosine(0.1, 4.0, steps),
+    }
+    rate, decay = ([float(s(i)) for i in range(steps)] for s in schedules.values())
+    assert len(set(decay)) == steps
+    weights = fitted(ScheduledAdamW(**schedules), steps)
+    assert_same(weights, adamw(steps, rate.__getitem__, decay.__getitem__))
+    constant = adamw(steps, rate.__getitem__, lambda step: decay[0])
+    assert np.abs(weights[0] - constant[0]).max() > 0.01
+
+
+def by_global_norm(gradients, largest=0.5):
+    norm = np.sqrt(sum(np.sum(g**2) for g in gradients))
+    assert norm > largest
+    return [g * largest / norm for g in gradients]
+
+
+def each_by_its_norm(gradients, largest=0.5):
+    norms = [np.linalg.norm(g) for g in gradients]
+    return [g * min(1, largest / norm) for g, norm in zip(gradients, norms)]
+
+
+@pytest.mark.parametrize(
+    "argument, clip",
+    [("global_clipnorm", by_global_norm), ("clipnorm", each_by_its_norm)],
+)
+def test_clipping(argument, clip):
+    # A large epsilon, because Adam hides a factor of the gradient otherwise.
+    options = {"epsilon": 0.1, "beta_2": 0.9}
+    optimizer = ScheduledAdamW(0.01, weight_decay=0.3, **{argument: 0.5}, **options)
+    constants = {"rate": lambda step: 0.01, "decay": lambda step: 0.3}
+    assert_same(fitted(optimizer, 4), adamw(4, **constants, clip=clip, **options))
+
+
+def test_only_weights_of_two_dimensions_and_more_are_decayed():
+    """Zero gradients: what moves is what is decayed, class token included."""
+    shapes = {"bias": (4,), "kernel": (4, 4), "class_token": (1, 1, 4)}
+    variables = [
+        keras.Variable(np.ones(shape, "float32"), name=name)
+        for name, shape in shapes.items()
+    ]
+    optimizer = ScheduledAdamW(0.1, weight_decay=0.5)
+    optimizer.build(variables)
+    optimizer.apply([ops.zeros(shape) for shape in shapes.values()])
+    values = [float(ops.mean(variable)) for variable in variables]
+    assert values == pytest.approx([1.0, 0.95, 0.95])
+
+
+def test_variables_can_be_excluded():
+    variables = [keras.Variable(np.ones((2, 2)), name=name) for name in ("a", "b")]
+    optimizer = ScheduledAdamW(0.1, weight_decay=0.5)
+    optimizer.exclude_from_weight_decay(var_names=["b"])
+    optimizer.build(variables)
+    optimizer.apply([ops.zeros((2, 2))] * 2)
+    values = [float(ops.mean(variable)) for variable in variables]
+    assert values == pytest.approx([0.95, 1.0])
+
+
+@pytest.mark.parametrize("weight_decay", [0.3, WarmupCosine(0.04, 0.4, steps=10)])
+def test_config_round_trip(weight_decay):
+    optimizer = ScheduledAdamW(
+        WarmupCosine(1e-3, 1e-6, steps=10, warmup_steps=2),
+        weight_decay=weight_decay,
+        beta_2=0.95,
+        global_clipnorm=3.0,
+    )
+    config = keras.saving.serialize_keras_object(optimizer)
+    revived = keras.saving.deserialize_keras_object(config)
+    assert isinstance(revived, ScheduledAdamW)
+    assert revived.get_config() == optimizer.get_config()
+    assert float(revived.weight_decay_now()) == float(optimizer.weight_decay_now())
+    assert (revived.beta_2, revived.global_clipnorm) == (0.95, 3.0)
+
+
+def test_pretraining_optimizer_of_the_paper():
+    """Batch 64 on 4 devices, 40 epochs of 100 steps, 10 of them warm-up."""
+    optimizer = pretraining_optimizer(batch_size=256, epochs=40, steps_per_epoch=100)
+    config = optimizer.get_config()
+    expected = {"start": 5e-4, "end": 1e-6, "steps": 4000, "warmup_steps": 1000}
+    assert config["learning_rate"]["config"] == expected
+    expected = {"start": 0.04, "end": 0.4, "steps": 4000, "warmup_steps": 0}
+    assert config["weight_decay"]["config"] == expected
+    assert (config["beta_1"], config["beta_2"]) == (0.9, 0.999)
+    assert (config["global_clipnorm"], config["clipnorm"]) == (3.0, None)
+    assert float(optimizer.learning_rate) == 0.0
+    assert float(optimizer.weight_decay_now()) == pytest.approx(0.04)
+    optimizer.iterations.assign(4000)
+    assert float(optimizer.learning_rate) == pytest.approx(1e-6)
+    assert float(optimizer.weight_decay_now()) == pytest.approx(0.4)
+
+
+def test_pretraining_optimizer_scales_and_shortens():
+    """The rate follows the batch; the warm-up is at most a quarter of the run."""
+    optimizer = pretraining_optimizer(batch_size=64, epochs=4, steps_per_epoch=10)
+    rate = optimizer.get_config()["learning_rate"]["config"]
+    assert rate["start"] == pytest.approx(5e-4 / 4)
+    assert rate["warmup_steps"] == 10
+
+
+@pytest.mark.parametrize(
+    "clip, norms", [("global", (3.0, None)), ("variable", (None, 3.0)), (None, (None,) * 2)]
+)
+def test_clip_of_the_pretraining_optimizer(clip, norms):
+    run = {"batch_size": 8, "epochs": 1, "steps_per_epoch": 4}
+    optimizer = pretraining_optimizer(**run, clip=clip)
+    assert (optimizer.global_clipnorm, optimizer.clipnorm) == norms
+
+
+def test_unknown_clip():
+    with pytest.raises(ValueError, match="'global', 'variable' or None.*'norm'"):
+        pretraining_optimizer(batch_size=8, epochs=1, steps_per_epoch=4, clip="norm")
