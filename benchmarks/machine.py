@@ -63,7 +63,7 @@ def peak_rss_gb():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
-def matrix_rate(matmul, side=3072, repetitions=3):
+def matrix_rate(matmul, side, repetitions=3):
     """The float32 matrix rate in GFLOP/s: the fastest of a few large products.
 
     Args:

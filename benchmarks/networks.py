@@ -1,6 +1,7 @@
 """The networks of the benchmarks, and how much arithmetic a training step is."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ NETWORKS = {
         frames=32,
         mel_bins=32,
         hidden=16,
-        layers=2,
+        layers=1,
         heads=2,
         mlp=32,
         projection=(32, 32, 16),
@@ -47,7 +48,7 @@ VIEWS = 2
 
 def products(*widths):
     """FLOPs of dense layers of these widths for one token, 2 per weight."""
-    return sum(2 * a * b for a, b in zip(widths[:-1], widths[1:]))
+    return sum(2 * a * b for a, b in pairwise(widths))
 
 
 def backbone_flops(network):

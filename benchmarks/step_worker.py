@@ -4,8 +4,8 @@
 
 It builds the model, takes the first step, says so in a line of JSON on its
 standard output, and then waits for lines on its standard input: `steps 3` runs
-and times three steps, `matmul` measures the float32 matrix rate (PyTorch only),
-anything else ends it.
+and times three steps, `matmul 3072` measures the float32 matrix rate by products
+of that side (PyTorch only), anything else ends it.
 
 A Keras worker sits inside `ASiTPretrainer.fit`: a callback waits for the next
 line between two batches, so that what is timed is the compiled step as `fit` runs
@@ -56,15 +56,15 @@ class Conversation:
     def next_steps(self, rate=None):
         """Number of steps asked for next; 0 for none."""
         words = sys.stdin.readline().split()
-        while words == ["matmul"] and rate:
-            self.say({"gflops": rate()})
+        while words[:1] == ["matmul"] and rate:
+            self.say({"gflops": rate(int(words[1]))})
             words = sys.stdin.readline().split()
         steps = int(words[1]) if words[:1] == ["steps"] else 0
         self.start()
         return steps
 
 
-def run_keras(network, batch, views, conversation):
+def run_keras(network, views, conversation):
     """Steps of `ASiTPretrainer` inside `fit`, on the backend of KERAS_BACKEND."""
     import keras
 
@@ -105,7 +105,11 @@ def run_keras(network, batch, views, conversation):
     pretrainer.compile(optimizer=ScheduledAdamW(1e-4, clipnorm=3.0))
     conversation.start()
     pretrainer.fit(
-        endless(views), steps_per_epoch=10**6, verbose=0, callbacks=[TakeTurns()]
+        endless(views),
+        steps_per_epoch=10**6,
+        shuffle=False,
+        verbose=0,
+        callbacks=[TakeTurns()],
     )
 
 
@@ -118,15 +122,15 @@ def endless(views):
     return (views for _ in itertools.repeat(None))
 
 
-def run_torch(network, batch, views, conversation):
+def run_torch(network, views, conversation):
     """Steps of the plain PyTorch peer."""
     import torch
 
     from benchmarks.torch_asit import Pretraining
 
-    def rate():
+    def rate(side):
         return machine.matrix_rate(
-            lambda a, b: torch.matmul(torch.from_numpy(a), torch.from_numpy(b))
+            lambda a, b: torch.matmul(torch.from_numpy(a), torch.from_numpy(b)), side
         )
 
     torch.manual_seed(0)
@@ -151,10 +155,10 @@ def main():
     views = np.random.default_rng(0).normal(0, 0.5, shape).astype("float32")
     conversation = Conversation()
     if options.framework == "torch":
-        run_torch(network, options.batch, views, conversation)
+        run_torch(network, views, conversation)
     else:
         os.environ["KERAS_BACKEND"] = options.framework
-        run_keras(network, options.batch, views, conversation)
+        run_keras(network, views, conversation)
 
 
 if __name__ == "__main__":

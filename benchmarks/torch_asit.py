@@ -10,6 +10,8 @@ The corruption is of the same kind, not the same: 48 blocks in place of a union
 that reaches a target (1 to 2 % of the step in keras_asit, less here).
 """
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -78,7 +80,7 @@ def patchify(x, patch):
 
 def mlp(*widths, last_gelu=False):
     layers = []
-    for inputs, outputs in zip(widths[:-1], widths[1:]):
+    for inputs, outputs in pairwise(widths):
         layers += [nn.Linear(inputs, outputs), nn.GELU()]
     return nn.Sequential(*(layers if last_gelu else layers[:-1]))
 

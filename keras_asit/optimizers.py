@@ -21,7 +21,8 @@ class ScheduledAdamW(keras.optimizers.AdamW):
         weight_decay: Number or schedule, a pure function of the step.
         beta_1: Decay of the first moment.
         beta_2: Decay of the second moment.
-        epsilon: Added to the root of the second moment.
+        epsilon: Added to the root of the second moment, before the correction of
+            its bias.
         **kwargs: As for `keras.optimizers.AdamW`: `global_clipnorm` clips the
             norm of all gradients together, `clipnorm` each variable's own.
 

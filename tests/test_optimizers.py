@@ -37,9 +37,11 @@ def adamw(steps, rate, decay, clip=None, beta_1=0.9, beta_2=0.999, epsilon=1e-8)
             first[i] = beta_1 * first[i] + (1 - beta_1) * gradient
             second[i] = beta_2 * second[i] + (1 - beta_2) * gradient**2
             mean = first[i] / (1 - beta_1 ** (step + 1))
-            square = second[i] / (1 - beta_2 ** (step + 1))
+            correction = np.sqrt(1 - beta_2 ** (step + 1))
             weights[i] = weights[i] * (1 - rate(step) * decays[i])
-            weights[i] -= rate(step) * mean / (np.sqrt(square) + epsilon)
+            # Keras adds epsilon to the root before it corrects the root's bias.
+            root = (np.sqrt(second[i]) + epsilon) / correction
+            weights[i] -= rate(step) * mean / root
     return weights
 
 
@@ -157,7 +159,8 @@ def test_pretraining_optimizer_scales_and_shortens():
 
 
 @pytest.mark.parametrize(
-    "clip, norms", [("global", (3.0, None)), ("variable", (None, 3.0)), (None, (None,) * 2)]
+    "clip, norms",
+    [("global", (3.0, None)), ("variable", (None, 3.0)), (None, (None,) * 2)],
 )
 def test_clip_of_the_pretraining_optimizer(clip, norms):
     run = {"batch_size": 8, "epochs": 1, "steps_per_epoch": 4}
@@ -166,5 +169,5 @@ def test_clip_of_the_pretraining_optimizer(clip, norms):
 
 
 def test_unknown_clip():
-    with pytest.raises(ValueError, match="'global', 'variable' or None.*'norm'"):
+    with pytest.raises(ValueError, match=r"'global', 'variable' or None.*'norm'"):
         pretraining_optimizer(batch_size=8, epochs=1, steps_per_epoch=4, clip="norm")

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import scipy.ndimage
 from keras import ops
-from tiny_asit import BINS, FRAMES, PATCH, shake, tiny_backbone, tiny_pretrainer, values
 
+import keras_asit
 from keras_asit import presets
 from keras_asit.models import ASiTBackbone, ASiTClassifier
 from keras_asit.presets.loading import interpolated_positions
+from tiny_asit import BINS, FRAMES, PATCH, shake, tiny_backbone, tiny_pretrainer, values
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = ["config.json", "metadata.json", "model.weights.h5"]
@@ -84,7 +85,7 @@ def test_a_name_loads_what_it_describes():
 
 
 def test_a_name_has_no_weights():
-    with pytest.raises(ValueError, match="load_weights=True.*no weights are shipped"):
+    with pytest.raises(ValueError, match=r"load_weights=True.*no weights are shipped"):
         presets.load("asit_base", load_weights=True)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -177,7 +178,7 @@ def test_metadata(preset):
     metadata = json.loads((directory / "metadata.json").read_text())
     assert metadata == {
         "keras_version": keras.version(),
-        "keras_asit_version": "0.1.0",
+        "keras_asit_version": keras_asit.__version__,
         "model": "ASiTBackbone",
         "parameter_count": backbone.count_params(),
         "trained_on": "noise",
@@ -227,7 +228,7 @@ def test_a_directory_with_other_files_becomes_a_preset(tmp_path):
 @pytest.mark.parametrize("name", FILES)
 def test_files_that_are_no_preset_stay(tmp_path, name):
     (tmp_path / name).write_text('{"registered_name": "keras_hub>ViTBackbone"}')
-    with pytest.raises(ValueError, match="no preset.*Save elsewhere"):
+    with pytest.raises(ValueError, match=r"no preset.*Save elsewhere"):
         presets.save(tiny_backbone(), tmp_path)
     assert os.listdir(tmp_path) == [name]
 

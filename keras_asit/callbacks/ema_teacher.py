@@ -29,7 +29,8 @@ class EMATeacher(keras.callbacks.Callback):
 
     Example:
 
-    >>> pretrainer.fit(views, epochs=2, callbacks=[EMATeacher(momentum=0.99)])
+    >>> callback = EMATeacher(momentum=0.99)
+    >>> history = pretrainer.fit(views, epochs=2, verbose=0, callbacks=[callback])
 
     Reference:
         Caron et al., Emerging Properties in Self-Supervised Vision

@@ -109,7 +109,8 @@ def write_dataset(
         label, split and seed (that of the clip: `sound_event(label, seed)` gives it).
 
     Example:
-        >>> manifest = write_dataset("events", clips_per_class=10, unlabelled=500)
+        >>> splits = {"train": 2, "test": 1}
+        >>> manifest = write_dataset("events", unlabelled=20, splits=splits)
     """
     directory = Path(directory)
     splits = {"train": clips_per_class, "test": 40} if splits is None else splits

@@ -115,9 +115,7 @@ class TransformerBlock(keras.layers.Layer):
         self.attention.build(input_shape)
         self.mlp_norm.build(input_shape)
         self.expand.build(input_shape)
-        self.contract = dense(
-            input_shape[-1], dtype=self.dtype_policy, name="contract"
-        )
+        self.contract = dense(input_shape[-1], dtype=self.dtype_policy, name="contract")
         self.contract.build((*input_shape[:-1], self.mlp_dim))
 
     def call(self, tokens, training=False):

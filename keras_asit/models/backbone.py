@@ -65,6 +65,8 @@ class ASiTBackbone(keras.Model):
         **kwargs,
     ):
         num_frames, num_mel_bins = _check_shape(input_shape)
+        if num_layers < 1:
+            raise ValueError(f"num_layers is at least 1; received {num_layers!r}.")
         grid = patch_grid((num_frames, num_mel_bins), patch_size)
         check_heads(hidden_dim, num_heads)
         frontend = frontend or LogMelFilterbank(
@@ -145,12 +147,13 @@ class ASiTBackbone(keras.Model):
 
 
 def _check_shape(input_shape):
-    if len(tuple(input_shape)) != 2:
+    shape = tuple(input_shape) if isinstance(input_shape, (tuple, list)) else ()
+    if len(shape) != 2 or None in shape:
         raise ValueError(
             "input_shape is (frames, mel bins), for example (592, 128); "
             f"received {input_shape!r}."
         )
-    return tuple(int(side) for side in input_shape)
+    return tuple(int(side) for side in shape)
 
 
 def _check_frontend(frontend, num_frames, num_mel_bins):

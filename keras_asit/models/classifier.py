@@ -40,6 +40,8 @@ class ASiTClassifier(keras.Model):
             cross-entropy rather than softmax and cross-entropy.
         pooling: `"cls"`, `"mean"` or `"cls+mean"`.
         class_names: Names of the classes, in the order of the targets.
+        freeze_backbone: Whether only the linear layer is trained. Otherwise the
+            backbone is made trainable, also when it was a pretrainer's teacher.
 
     Input shape:
         Features `(B, T, F)`, or waveforms `(B, S)` at `backbone.frontend`'s rate.
@@ -54,7 +56,7 @@ class ASiTClassifier(keras.Model):
 
     >>> classifier = ASiTClassifier(backbone, num_classes=10)
     >>> classifier.compile(optimizer=keras.optimizers.Adam(1e-4))
-    >>> classifier.fit(features, targets, epochs=1)
+    >>> history = classifier.fit(features, targets, epochs=1, verbose=0)
 
     Reference:
         Gong et al., AST: Audio Spectrogram Transformer, 2021.
@@ -67,6 +69,7 @@ class ASiTClassifier(keras.Model):
         multi_label=False,
         pooling="cls",
         class_names=None,
+        freeze_backbone=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -80,6 +83,8 @@ class ASiTClassifier(keras.Model):
                 f"num_classes={num_classes}, class_names={class_names!r}."
             )
         self.backbone = backbone
+        self.freeze_backbone = freeze_backbone
+        backbone.trainable = not freeze_backbone
         self.num_classes = num_classes
         self.multi_label = multi_label
         self.pooling = pooling
@@ -165,6 +170,7 @@ class ASiTClassifier(keras.Model):
             "multi_label": self.multi_label,
             "pooling": self.pooling,
             "class_names": self.class_names,
+            "freeze_backbone": self.freeze_backbone,
         }
 
     @classmethod

@@ -7,9 +7,8 @@ from keras_asit import losses, replicas, schedules
 from keras_asit.callbacks.ema_teacher import EMATeacher
 from keras_asit.layers.gmml_corruption import GMMLCorruption
 from keras_asit.layers.patch_embedding import patchify
-from keras_asit.layers.projection_head import BottleneckMLP, ProjectionHead
-from keras_asit.layers.reconstruction_head import ReconstructionHead
-from keras_asit.models import profiles
+from keras_asit.models import heads, profiles
+from keras_asit.models.views import check_views, crossed_views, merge_views
 from keras_asit.optimizers import ScheduledAdamW
 
 PARTS = ("reconstruction", "local", "global")
@@ -77,7 +76,9 @@ class ASiTPretrainer(keras.Model):
         self.seed = seed
         self.student = backbone
         backbone.drop_path = self.options["drop_path"]
-        self.corruption = corruption_layer or self._corruption_from_options()
+        self.corruption = corruption_layer or heads.corruption(
+            self.options, backbone.frontend, seed
+        )
         self._add_student_heads()
         self._add_teacher()
         self._add_state()
@@ -93,62 +94,16 @@ class ASiTPretrainer(keras.Model):
         """Names of the losses that are on."""
         return [part for part in PARTS if self.options[f"{part}_weight"]]
 
-    def _corruption_from_options(self):
-        options, frontend = self.options, self.student.frontend
-        data_noise = options["noise"] == "frontend" and frontend.std
-        return GMMLCorruption(
-            ratio=options["corruption_ratio"],
-            alien_ratio=options["alien_ratio"],
-            alien_probability=options["alien_probability"],
-            max_block=options["max_block"],
-            align=options["align"],
-            fill=options["corruption_fill"],
-            alien_donor=options["alien_donor"],
-            noise_mean=frontend.mean if data_noise else 0.0,
-            noise_std=frontend.std if data_noise else 1.0,
-            seed=self.seed,
-            name="corruption",
-        )
-
     def _add_student_heads(self):
-        options, backbone = self.options, self.student
-        if options["reconstruction_weight"]:
-            self.reconstruction_head = ReconstructionHead(
-                backbone.grid,
-                backbone.patch_size,
-                options["reconstruction_hidden_dims"],
-                options["reconstruction_bottleneck_dim"],
-                options["reconstruction_gelu_bottleneck"],
-                dtype=self.dtype_policy,
-                name="reconstruction_head",
+        if self.options["reconstruction_weight"]:
+            self.reconstruction_head = heads.reconstruction(
+                self.options, self.student, self.dtype_policy
             )
-            self.reconstruction_head.build((None, *_data_tokens(backbone)))
         self.student_heads = self._projection_heads("student")
 
     def _projection_heads(self, owner):
-        """Built heads for the pseudo-label losses that are on, by part."""
-        options, width = self.options, self.student.hidden_dim
-
-        def mlp():
-            return BottleneckMLP(
-                options["projection_hidden_dims"],
-                options["projection_bottleneck_dim"],
-                dtype=self.dtype_policy,
-                name=f"{owner}_mlp",
-            )
-
-        shared = mlp() if options["shared_projection"] else None
-        heads = {}
-        for part in ("local", "global"):
-            if options[f"{part}_weight"]:
-                heads[part] = ProjectionHead(
-                    options[f"{part}_dim"],
-                    mlp=shared or mlp(),
-                    dtype=self.dtype_policy,
-                    name=f"{owner}_{part}_head",
-                )
-                heads[part].build((None, width))
-        return heads
+        width, dtype = self.student.hidden_dim, self.dtype_policy
+        return heads.projections(self.options, width, dtype, owner)
 
     def _add_teacher(self):
         config = {**self.student.get_config(), "name": "teacher", "drop_path": 0.0}
@@ -207,6 +162,11 @@ class ASiTPretrainer(keras.Model):
             )
             setattr(self, name, weight)
 
+    def _freeze_teacher(self):
+        """No gradient reaches the teacher, also after it served a classifier."""
+        for part in (self.teacher, *self.teacher_heads.values()):
+            part.trainable = False
+
     def reset_teacher(self):
         """Copies the student into the teacher, as at the start of training."""
         for teacher, student in self._pairs:
@@ -216,7 +176,7 @@ class ASiTPretrainer(keras.Model):
 
     def features(self, views):
         """Clean views `(B, V, T, F)` from features or waveforms `(B, V, S)`."""
-        _check_views(views, self.student, "global" in self.parts)
+        check_views(views, self.student, "global" in self.parts)
         if len(views.shape) == 4:
             return views
         batch_of_waves = ops.reshape(views, (-1, views.shape[-1]))
@@ -233,7 +193,7 @@ class ASiTPretrainer(keras.Model):
         clean = self.features(views)
         corrupted, mask = self.corrupt(clean)
         num_views = clean.shape[1]
-        clean, corrupted, mask = (_merge_views(x) for x in (clean, corrupted, mask))
+        clean, corrupted, mask = (merge_views(x) for x in (clean, corrupted, mask))
         seen = self.student(corrupted, training=training)
         parts = {}
         if "reconstruction" in self.parts:
@@ -275,7 +235,7 @@ class ASiTPretrainer(keras.Model):
         teacher_logits = ops.stop_gradient(self.teacher_heads[part](target))
         compared = (teacher_logits, student_logits)
         if num_views:
-            compared = _crossed_views(*compared, num_views)
+            compared = crossed_views(*compared, num_views)
         entropy = losses.centred_cross_entropy(
             *compared,
             ops.convert_to_tensor(center),
@@ -303,7 +263,7 @@ class ASiTPretrainer(keras.Model):
         """
         clean = self.features(ops.convert_to_tensor(views))
         corrupted, mask = self.corrupt(clean)
-        tokens = self.student(_merge_views(corrupted), training=False)
+        tokens = self.student(merge_views(corrupted), training=False)
         merged = self.reconstruction_head(tokens[:, 1:])
         arrays = {
             "clean": clean,
@@ -381,6 +341,7 @@ class ASiTPretrainer(keras.Model):
 
     def fit(self, *args, callbacks=None, **kwargs):
         """As `keras.Model.fit`, with an `EMATeacher` among the callbacks."""
+        self._freeze_teacher()
         callbacks = list(callbacks or [])
         if not any(isinstance(callback, EMATeacher) for callback in callbacks):
             callbacks.append(EMATeacher())
@@ -408,39 +369,3 @@ class ASiTPretrainer(keras.Model):
                     config[key], custom_objects=custom_objects
                 )
         return cls(**config)
-
-
-def _data_tokens(backbone):
-    return backbone.grid[0] * backbone.grid[1], backbone.hidden_dim
-
-
-def _merge_views(x):
-    """`(B, V, T, F)` -> `(B V, T, F)`: both views go through one pass."""
-    return ops.reshape(x, (-1, *x.shape[2:]))
-
-
-def _crossed_views(teacher, student, num_views):
-    """Pairs of different views of one clip: `(B V, K)` -> `(B, V (V - 1), K)`."""
-    teacher = ops.reshape(teacher, (-1, num_views, teacher.shape[-1]))
-    student = ops.reshape(student, (-1, num_views, student.shape[-1]))
-    pairs = [(t, s) for t in range(num_views) for s in range(num_views) if t != s]
-    return (
-        ops.stack([teacher[:, t] for t, _ in pairs], axis=1),
-        ops.stack([student[:, s] for _, s in pairs], axis=1),
-    )
-
-
-def _check_views(views, backbone, crossed):
-    shape = tuple(views.shape)
-    expected = (backbone.num_frames, backbone.num_mel_bins)
-    if len(shape) not in (3, 4) or (len(shape) == 4 and shape[2:] != expected):
-        raise ValueError(
-            f"Expected clean views (B, V, {expected[0]}, {expected[1]}) or waveforms "
-            f"(B, V, samples) at {backbone.frontend.sample_rate} Hz; received "
-            f"{shape}. keras_asit.data.pretraining_dataset makes them."
-        )
-    if crossed and (shape[1] is None or shape[1] < 2):
-        raise ValueError(
-            "The global loss compares different views of a clip and needs V >= 2; "
-            f"received {shape}. Give two views or set global_weight=0."
-        )

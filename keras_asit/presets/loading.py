@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_asit.layers.patch_embedding import patch_grid
 from keras_asit.models import ASiTBackbone, ASiTClassifier
 from keras_asit.presets import architectures, directory
 
@@ -170,9 +171,10 @@ def _with_num_frames(model, num_frames):
         return ASiTClassifier.from_config(
             {**model.get_config(), "backbone": serialized}
         )
+    shape = (num_frames, model.num_mel_bins)
+    patch_grid(shape, model.patch_size)  # raises where the patch does not divide it
     frontend = model.frontend.get_config()
     frontend = type(model.frontend).from_config({**frontend, "num_frames": num_frames})
-    shape = (num_frames, model.num_mel_bins)
     config = {**model.get_config(), "input_shape": shape, "frontend": frontend}
     return ASiTBackbone.from_config(config)
 

@@ -74,5 +74,7 @@ def test_gelu_follows_the_bottleneck_when_asked():
 
 
 def test_tokens_that_do_not_fit_the_grid():
-    with pytest.raises(ValueError, match=r"6 data tokens.*\(6, 7, 8\).*[Cc]lass\n*.*token"):
+    with pytest.raises(
+        ValueError, match=r"6 data tokens.*\(6, 7, 8\).*[Cc]lass\n*.*token"
+    ):
         ReconstructionHead(**SMALL)(tokens(6, 7, 8))

@@ -1,0 +1,74 @@
+"""One pretraining run."""
+
+from keras_asit import data
+from keras_asit.callbacks import EMATeacher
+from keras_asit.models import ASiTPretrainer
+from keras_asit.optimizers import ScheduledAdamW
+from keras_asit.training.budget import ENDLESS
+
+
+def pretrain(
+    backbone,
+    paths,
+    *,
+    crop_seconds,
+    budget,
+    batch_size=32,
+    weight_decay=0.04,
+    momentum=0.99,
+    final_momentum=1.0,
+    teacher_temperature=0.04,
+    profile="paper",
+    seed=0,
+    callbacks=(),
+    **options,
+):
+    """Pretrains a backbone on clips without labels.
+
+    Args:
+        backbone: An `ASiTBackbone`, trained in place as the student.
+        paths: A `Manifest` or paths of the clips.
+        crop_seconds: Length of a view.
+        budget: A `Budget`: learning rate and length of the run.
+        batch_size: Clips in a batch.
+        weight_decay: Weight decay.
+        momentum: The teacher's momentum at the start.
+        final_momentum: The teacher's momentum at the end.
+        teacher_temperature: The teacher's temperature, constant.
+        profile: Profile of the `ASiTPretrainer`.
+        seed: Integer that fixes views and corruption.
+        callbacks: More callbacks.
+        **options: Options of the `ASiTPretrainer`.
+
+    Returns:
+        `(pretrainer, history)`; history maps a quantity to its value by epoch.
+    """
+    views = data.pretraining_dataset(
+        paths,
+        batch_size=min(batch_size, len(paths)),
+        sample_rate=backbone.frontend.sample_rate,
+        crop_seconds=crop_seconds,
+        frontend=backbone.frontend,
+        cache=True,
+        seed=seed,
+    )
+    pretrainer = ASiTPretrainer(backbone, profile=profile, seed=seed, **options)
+    pretrainer.compile(
+        optimizer=ScheduledAdamW(
+            budget.peak, weight_decay=weight_decay, global_clipnorm=3.0
+        )
+    )
+    teacher = EMATeacher(
+        momentum,
+        final_momentum,
+        teacher_temperature,
+        teacher_temperature,
+        total_steps=budget.steps or 1,
+    )
+    history = pretrainer.fit(
+        views,
+        epochs=ENDLESS,
+        verbose=0,
+        callbacks=[teacher, budget, *callbacks],
+    )
+    return pretrainer, history.history

@@ -1,0 +1,98 @@
+"""A model for a laptop: its size, its filterbank and its normalisation."""
+
+import dataclasses
+import math
+
+import keras
+import numpy as np
+
+from keras_asit import data
+from keras_asit.audio import LogMelFilterbank
+from keras_asit.models import ASiTBackbone
+
+
+@dataclasses.dataclass(frozen=True)
+class SmallModel:
+    """A backbone that two CPU cores can train in minutes.
+
+    The frame shift follows the crop, so that a view has `num_frames` frames
+    whatever its length: tokens are the cost.
+
+    Attributes:
+        sample_rate: Hz.
+        crop_seconds: Length of a view.
+        num_frames: Frames of a view.
+        num_mel_bins: Mel bins.
+        hidden_dim: Width.
+        num_layers: Blocks.
+        num_heads: Attention heads.
+    """
+
+    sample_rate: int = 16000
+    crop_seconds: float = 2.0
+    num_frames: int = 96
+    num_mel_bins: int = 64
+    hidden_dim: int = 128
+    num_layers: int = 4
+    num_heads: int = 4
+
+    def frontend(self, mean=None, std=None):
+        """The filterbank: frames overlap or touch, and fill the crop."""
+        length_ms = 25.0
+        shift_ms = (1000 * self.crop_seconds - length_ms) / (self.num_frames - 1)
+        # Whole samples, rounded down, so that the last frame fits into the crop.
+        shift_ms = math.floor(shift_ms * self.sample_rate / 1000) / self.sample_rate
+        return LogMelFilterbank(
+            sample_rate=self.sample_rate,
+            num_mel_bins=self.num_mel_bins,
+            frame_length_ms=length_ms,
+            frame_shift_ms=1000 * shift_ms,
+            num_frames=self.num_frames,
+            mean=mean,
+            std=std,
+        )
+
+    def backbone(self, frontend):
+        """A new backbone with random weights."""
+        return ASiTBackbone(
+            input_shape=(self.num_frames, self.num_mel_bins),
+            hidden_dim=self.hidden_dim,
+            num_layers=self.num_layers,
+            num_heads=self.num_heads,
+            mlp_dim=4 * self.hidden_dim,
+            frontend=frontend,
+        )
+
+
+def normalisation(manifest, frontend, clips=200, seed=0):
+    """Mean and deviation of the log-mel values of clips, before normalisation.
+
+    Args:
+        manifest: The training clips; at most `clips` of them are looked at.
+        frontend: A `LogMelFilterbank`; its own mean and deviation are not used.
+        clips: How many clips to look at.
+        seed: Integer that chooses them.
+
+    Returns:
+        `(mean, std)`, for `LogMelFilterbank(mean=..., std=...)`.
+    """
+    config = {**frontend.get_config(), "mean": None, "std": None, "num_frames": None}
+    plain = LogMelFilterbank.from_config(config)
+    chosen = np.random.default_rng(seed).permutation(len(manifest))[:clips]
+    reader = data.ClipReader(
+        manifest.paths[np.sort(chosen)], plain.sample_rate, max_failure_share=1.0
+    )
+    shortest = plain.samples(1)
+    count, total, squares = 0, 0.0, 0.0
+    for index in range(len(reader)):
+        wave = reader.read(index)
+        if wave is None or len(wave) < shortest:
+            continue
+        values = keras.ops.convert_to_numpy(plain(wave)).astype("float64")
+        count += values.size
+        total += values.sum()
+        squares += (values**2).sum()
+    if not count:
+        raise ValueError(f"No clip could be read:\n{reader.describe_failures()}")
+    mean = total / count
+    return float(mean), float(max(squares / count - mean**2, 1e-4) ** 0.5)

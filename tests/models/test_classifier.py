@@ -1,0 +1,233 @@
+"""The classifier: fit and predict on features, waveforms and files."""
+
+import warnings
+
+import keras
+import numpy as np
+import pytest
+import soundfile
+from keras import ops
+
+from keras_asit.audio import AudioError
+from keras_asit.models import ASiTClassifier
+from keras_asit.models.classifier import cover, pool
+from tiny_asit import BINS, FRAMES, RATE, SAMPLES, tiny_backbone, values, waveforms
+
+CLASSES = ["dog", "rain", "siren"]
+COMPILED = {"jit_compile": "auto" if keras.backend.backend() == "jax" else False}
+CLIPS = 6
+
+
+def features(clips=CLIPS, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(clips, FRAMES, BINS)).astype("float32")
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    """Fitted for an epoch on features and one on waveforms."""
+    keras.utils.set_random_seed(0)
+    model = ASiTClassifier(tiny_backbone(), 3, class_names=CLASSES)
+    model.compile(optimizer=keras.optimizers.Adam(1e-3), **COMPILED)
+    targets = np.arange(CLIPS) % 3
+    of_features = model.fit(features(), targets, batch_size=CLIPS, verbose=0)
+    waves = waveforms(CLIPS, 1)[:, 0]
+    of_waves = model.fit(waves, targets, batch_size=CLIPS, verbose=0)
+    return model, of_features.history, of_waves.history
+
+
+def test_fit_takes_features_and_waveforms(fitted):
+    _, *histories = fitted
+    for history in histories:
+        assert set(history) == {"loss", "accuracy"}
+        assert np.isfinite(history["loss"]).all()
+
+
+def test_waveforms_go_through_the_frontend(fitted):
+    model = fitted[0]
+    waves = waveforms(CLIPS, 1)[:, 0]
+    spectrograms = ops.convert_to_numpy(model.backbone.frontend(waves))
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(model(waves)),
+        ops.convert_to_numpy(model(spectrograms)),
+        atol=1e-5,
+    )
+
+
+def test_probabilities_are_the_softmax_of_the_logits(fitted):
+    model = fitted[0]
+    logits = ops.convert_to_numpy(model(features())).astype("float64")
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    found = model.probabilities(features())
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(model.predict(features(), verbose=0), logits, atol=1e-5)
+
+
+def test_multi_label():
+    model = ASiTClassifier(tiny_backbone(), 3, multi_label=True)
+    model.compile(optimizer="adam", run_eagerly=keras.backend.backend() != "jax")
+    targets = np.array([[1, 0, 1], [0, 0, 0], [1, 1, 1], [0, 1, 0]] * 2)[:CLIPS]
+    logits = ops.convert_to_numpy(model(features())).astype("float64")
+    history = model.fit(features(), targets, batch_size=CLIPS, verbose=0).history
+    assert set(history) == {"loss", "binary_accuracy"}
+    # Binary cross-entropy, and accuracy at a probability of 0.5: a logit of 0.
+    by_hand = np.logaddexp(0, logits) - targets * logits
+    np.testing.assert_allclose(history["loss"][0], by_hand.mean(), rtol=1e-5)
+    right = ((logits > 0) == targets).mean()
+    np.testing.assert_allclose(history["binary_accuracy"][0], right, atol=1e-6)
+    found = model.probabilities(features())
+    logits = ops.convert_to_numpy(model(features())).astype("float64")
+    np.testing.assert_allclose(found, 1 / (1 + np.exp(-logits)), atol=1e-5)
+    assert not np.allclose(found.sum(axis=1), 1)
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean", "cls+mean"])
+def test_pooling_by_hand(pooling):
+    tokens = np.arange(2 * 4 * 3, dtype="float32").reshape(2, 4, 3)
+    expected = {
+        "cls": [[0, 1, 2], [12, 13, 14]],
+        "mean": [[6, 7, 8], [18, 19, 20]],
+        "cls+mean": [[0, 1, 2, 6, 7, 8], [12, 13, 14, 18, 19, 20]],
+    }
+    found = ops.convert_to_numpy(pool(ops.convert_to_tensor(tokens), pooling))
+    np.testing.assert_array_equal(found, expected[pooling])
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean", "cls+mean"])
+def test_head_reads_the_pooled_tokens(pooling):
+    model = ASiTClassifier(tiny_backbone(), 3, pooling=pooling)
+    tokens = ops.convert_to_numpy(model.backbone(features())).astype("float64")
+    cls, mean = tokens[:, 0], tokens[:, 1:].mean(axis=1)
+    pooled = {"cls": [cls], "mean": [mean], "cls+mean": [cls, mean]}[pooling]
+    kernel = ops.convert_to_numpy(model.head.kernel)
+    expected = np.concatenate(pooled, axis=1) @ kernel
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(model(features())), expected, atol=1e-5
+    )
+
+
+# --- Files ------------------------------------------------------------------------
+
+
+def test_windows_cover_the_whole_wave():
+    wave = np.arange(1, 11, dtype="float32")
+    np.testing.assert_array_equal(cover(wave[:3], 5), [[1, 2, 3, 0, 0]])
+    np.testing.assert_array_equal(cover(wave[:5], 5), [[1, 2, 3, 4, 5]])
+    np.testing.assert_array_equal(cover(wave, 5), [wave[:5], wave[5:]])
+    np.testing.assert_array_equal(
+        cover(wave, 4), [[1, 2, 3, 4], [4, 5, 6, 7], [7, 8, 9, 10]]
+    )
+
+
+def write(path, seconds, rate=RATE, channels=1, seed=0):
+    rng = np.random.default_rng(seed)
+    wave = 0.1 * rng.normal(size=(round(seconds * rate), channels))
+    soundfile.write(path, wave, rate, subtype="FLOAT")
+    return wave.astype("float32")
+
+
+def test_predict_file_is_the_mean_over_windows(fitted, tmp_path):
+    model = fitted[0]
+    wave = write(tmp_path / "long.wav", 3.2 * SAMPLES / RATE)[:, 0]
+    starts = [round(i * (len(wave) - SAMPLES) / 3 - 0.5) for i in range(4)]
+    windows = np.stack([wave[start : start + SAMPLES] for start in starts])
+    expected = model.probabilities(windows).mean(axis=0)
+    found = model.predict_file(tmp_path / "long.wav", top=3)
+    assert {name for name, _ in found} == set(CLASSES)
+    for name, probability in found:
+        np.testing.assert_allclose(
+            probability, expected[CLASSES.index(name)], atol=1e-5
+        )
+    assert [p for _, p in found] == sorted((p for _, p in found), reverse=True)
+    assert sum(p for _, p in found) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rate", "channels"),
+    [(0.5, 44100, 2), (0.1, RATE, 1), (12.0, 8000, 1)],
+)
+def test_predict_file_takes_any_rate_and_length(
+    fitted, tmp_path, seconds, rate, channels
+):
+    path = tmp_path / "clip.wav"
+    write(path, seconds, rate, channels)
+    found = fitted[0].predict_file(str(path), top=2)
+    assert len(found) == 2
+    assert all(name in CLASSES and 0 < p < 1 for name, p in found)
+
+
+def test_predict_file_mixes_stereo_down(fitted, tmp_path):
+    wave = write(tmp_path / "stereo.wav", SAMPLES / RATE, channels=2)
+    found = dict(fitted[0].predict_file(tmp_path / "stereo.wav"))
+    expected = fitted[0].probabilities(wave.mean(axis=1)[None])[0]
+    for name, probability in zip(CLASSES, expected, strict=True):
+        np.testing.assert_allclose(found[name], probability, atol=1e-4)
+
+
+def test_predict_file_names_a_broken_file(fitted, tmp_path):
+    (tmp_path / "broken.wav").write_bytes(b"not audio")
+    with pytest.raises(AudioError, match="broken.wav"):
+        fitted[0].predict_file(tmp_path / "broken.wav")
+
+
+# --- Saving, exporting, errors ----------------------------------------------------
+
+
+def test_saved_and_loaded_to_the_bit(fitted, tmp_path):
+    model = fitted[0]
+    model.save(tmp_path / "classifier.keras")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        loaded = keras.models.load_model(tmp_path / "classifier.keras")
+    assert loaded.class_names == CLASSES
+    assert loaded.get_config()["pooling"] == "cls"
+    for ours, theirs in (
+        (model.weights, loaded.weights),
+        (model.optimizer.variables, loaded.optimizer.variables),
+    ):
+        for a, b in zip(values(ours), values(theirs), strict=True):
+            np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(loaded(features())),
+        ops.convert_to_numpy(model(features())),
+    )
+    assert isinstance(loaded.loss, keras.losses.SparseCategoricalCrossentropy)
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow",
+    reason="a SavedModel of another backend needs TensorFlow beside it",
+)
+@pytest.mark.parametrize("kind", ["features", "waveforms"])
+def test_exported_model_serves_the_same(fitted, tmp_path, kind):
+    import tensorflow as tf
+
+    model = fitted[0]
+    inputs = features(3) if kind == "features" else waveforms(3, 1)[:, 0]
+    signature = [keras.InputSpec(shape=(None, *inputs.shape[1:]), dtype="float32")]
+    model.export(str(tmp_path / kind), input_signature=signature, verbose=False)
+    served = tf.saved_model.load(str(tmp_path / kind)).serve(inputs)
+    expected = ops.convert_to_numpy(model(inputs))
+    np.testing.assert_allclose(served.numpy(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "shape", [(2, FRAMES, BINS + 1), (2, FRAMES + 16, BINS), (2, FRAMES, BINS, 1)]
+)
+def test_wrong_inputs_are_refused(fitted, shape):
+    message = r"Expected features \(B, 48, 32\) or waveforms \(B, samples\) at 16000 Hz"
+    with pytest.raises(ValueError, match=message):
+        fitted[0](np.zeros(shape, "float32"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_classes": 3, "pooling": "max"}, r"received 'max'"),
+        ({"num_classes": 0}, r"num_classes is at least 1"),
+        ({"num_classes": 2, "class_names": CLASSES}, r"number of class_names"),
+    ],
+)
+def test_wrong_arguments_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        ASiTClassifier(tiny_backbone(), **arguments)

@@ -1,0 +1,485 @@
+"""The pretrainer: what it logs, what it moves, what it keeps, and that it learns."""
+
+import warnings
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_asit.models import ASiTPretrainer
+from keras_asit.optimizers import ScheduledAdamW
+from tiny_asit import (
+    BINS,
+    FRAMES,
+    PATCH,
+    PATCHES,
+    SAMPLES,
+    LoudPixels,
+    clean_views,
+    shake,
+    student_and_teacher,
+    tiny_backbone,
+    tiny_pretrainer,
+    values,
+    waveforms,
+)
+
+PARTS = ("reconstruction", "local", "global")
+LOGS = {"loss", "reconstruction_loss", "local_loss", "global_loss"}
+# XLA compiles slowly and is not the point here; on JAX a step is always compiled.
+COMPILED = {"jit_compile": "auto" if keras.backend.backend() == "jax" else False}
+
+
+def numbers(tensors):
+    return {name: float(ops.convert_to_numpy(x)) for name, x in tensors.items()}
+
+
+# --- The three losses and one step, recomputed with numpy -------------------------
+
+
+def log_softmax(x):
+    x = x - x.max(axis=-1, keepdims=True)
+    return x - np.log(np.exp(x).sum(axis=-1, keepdims=True))
+
+
+def cross_entropy(teacher, student, center, teacher_temperature):
+    """H(p_t, p_s) of Equations 3 to 6, in float64."""
+    target = np.exp(log_softmax((teacher - center) / teacher_temperature))
+    return -(target * log_softmax(student / 0.1)).sum(axis=-1)
+
+
+def outputs_of_parts(pretrainer, clean, threshold):
+    """What the sub-networks say of `(B, 2, T, F)`, each called by itself, float64."""
+    flat = clean.reshape(-1, FRAMES, BINS)
+    mask = (flat > threshold).astype("float32")
+    seen = pretrainer.student(flat * (1 - mask), training=False)
+    target = pretrainer.teacher(flat, training=False)
+    found = {"flat": flat, "mask": mask}
+    if "reconstruction" in pretrainer.parts:
+        found["painted"] = pretrainer.reconstruction_head(seen[:, 1:])
+    for part in pretrainer.student_heads:
+        where = slice(1, None) if part == "local" else 0
+        found[f"{part}_s"] = pretrainer.student_heads[part](seen[:, where])
+        found[f"{part}_t"] = pretrainer.teacher_heads[part](target[:, where])
+        found[f"{part}_c"] = pretrainer.centers[part]
+    return {
+        name: np.asarray(ops.convert_to_numpy(x), "float64")
+        for name, x in found.items()
+    }
+
+
+def changed_share(mask):
+    """Share of the changed pixels of each patch, `(N, P)`, by plain loops."""
+    share = np.zeros((len(mask), PATCHES))
+    for n in range(len(mask)):
+        for patch in range(PATCHES):
+            row, column = divmod(patch, BINS // PATCH)
+            rows = slice(row * PATCH, (row + 1) * PATCH)
+            columns = slice(column * PATCH, (column + 1) * PATCH)
+            share[n, patch] = mask[n, rows, columns].mean()
+    return share
+
+
+def losses_by_hand(pretrainer, clean, threshold=0.3, changed_threshold=0.0):
+    found = outputs_of_parts(pretrainer, clean, threshold)
+    tau = float(ops.convert_to_numpy(pretrainer.teacher_temperature))
+    error = np.abs(found["flat"] - found["painted"])
+    entropy = cross_entropy(found["local_t"], found["local_s"], found["local_c"], tau)
+    changed = changed_share(found["mask"]) > changed_threshold
+    assert 0.2 < changed.mean() < 0.9  # some tokens count and some do not
+    teacher = found["global_t"].reshape(-1, 2, found["global_t"].shape[-1])
+    student = found["global_s"].reshape(teacher.shape)
+    center = found["global_c"]
+    crossed = [
+        cross_entropy(teacher[:, 0], student[:, 1], center, tau),
+        cross_entropy(teacher[:, 1], student[:, 0], center, tau),
+    ]
+    return {
+        "reconstruction": (error * found["mask"]).sum() / found["mask"].sum(),
+        "local": entropy[changed].mean(),
+        "global": np.mean(crossed),
+    }
+
+
+@pytest.fixture(scope="module")
+def one_step():
+    """A pretrainer with weights that are not trivial, before and after one step."""
+    keras.utils.set_random_seed(1)
+    model = tiny_pretrainer(
+        corruption_layer=LoudPixels(),
+        drop_path=0.0,
+        reconstruction_weight=2.0,
+        local_weight=0.5,
+        global_weight=1.5,
+    )
+    shake(model.weights)
+    for name, value in {
+        "steps_done": 3.0,
+        "momentum_start": 0.6,
+        "momentum_end": 1.0,
+        "momentum_from_step": 1.0,
+        "momentum_steps": 8.0,
+        "teacher_temperature": 0.05,
+    }.items():
+        getattr(model, name).assign(value)
+    model.compile(optimizer=ScheduledAdamW(1e-2, global_clipnorm=3.0), **COMPILED)
+    views = clean_views(6)
+    student, teacher = student_and_teacher(model)
+    record = {"model": model, "views": views, "by_hand": losses_by_hand(model, views)}
+    record["teacher_before"] = values(teacher)
+    record["student_before"] = values(student)
+    record["centers_before"] = {k: values([v])[0] for k, v in model.centers.items()}
+    record["outputs"] = outputs_of_parts(model, views, 0.3)
+    record["called"] = numbers(model(views))
+    record["logs"] = model.train_on_batch(views, return_dict=True)
+    record["teacher_after"] = values(teacher)
+    record["student_after"] = values(student)
+    record["centers_after"] = {k: values([v])[0] for k, v in model.centers.items()}
+    return record
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_losses_are_those_of_numpy(one_step, part):
+    by_hand = one_step["by_hand"][part]
+    assert by_hand > 0.05
+    np.testing.assert_allclose(one_step["called"][part], by_hand, rtol=1e-5)
+    # The logs of a step: before the update, with the centre as it was.
+    np.testing.assert_allclose(one_step["logs"][f"{part}_loss"], by_hand, rtol=1e-5)
+
+
+def test_loss_is_the_weighted_sum(one_step):
+    logs = one_step["logs"]
+    assert set(logs) == LOGS
+    total = (
+        2.0 * logs["reconstruction_loss"]
+        + 0.5 * logs["local_loss"]
+        + 1.5 * logs["global_loss"]
+    )
+    np.testing.assert_allclose(logs["loss"], total, rtol=1e-6)
+
+
+def test_teacher_is_the_moving_average_of_every_weight(one_step):
+    # Step 3 of a curve that began at step 1 and is 8 steps long.
+    momentum = 1.0 + 0.5 * (0.6 - 1.0) * (1.0 + np.cos(np.pi * 2 / 8))
+    model = one_step["model"]
+    heads = [model.student, *model.student_heads.values()]
+    assert len(one_step["teacher_before"]) == sum(len(h.weights) for h in heads)
+    moved = 0.0
+    for before, after, student in zip(
+        one_step["teacher_before"],
+        one_step["teacher_after"],
+        one_step["student_after"],
+        strict=True,
+    ):
+        expected = momentum * before + (1 - momentum) * student
+        np.testing.assert_allclose(after, expected, rtol=1e-5, atol=1e-7)
+        moved = max(moved, np.abs(after - before).max())
+    assert moved > 1e-2
+    assert float(ops.convert_to_numpy(model.steps_done)) == 4.0
+
+
+def test_center_follows_the_mean_of_all_teacher_logits(one_step):
+    for part, before in one_step["centers_before"].items():
+        assert np.abs(before).max() > 1e-3
+        logits = one_step["outputs"][f"{part}_t"]
+        mean = logits.reshape(-1, logits.shape[-1]).mean(axis=0)
+        np.testing.assert_allclose(
+            one_step["centers_after"][part], 0.9 * before + 0.1 * mean, atol=1e-6
+        )
+
+
+def test_every_weight_of_the_student_learns(one_step):
+    for before, after in zip(
+        one_step["student_before"], one_step["student_after"], strict=True
+    ):
+        assert np.abs(after - before).max() > 1e-6
+
+
+def test_teacher_is_outside_the_optimizer(one_step):
+    model = one_step["model"]
+    student, teacher = student_and_teacher(model)
+    trained = {id(variable) for variable in model.trainable_variables}
+    assert {id(variable) for variable in student} <= trained
+    assert not {id(variable) for variable in teacher} & trained
+    # Two moments for each trained weight, a step counter and the learning rate.
+    assert len(model.optimizer.variables) == 2 * len(trained) + 2
+    assert len(trained) == len(student) + len(model.reconstruction_head.weights)
+
+
+def test_each_weight_has_one_place(one_step):
+    """Only centres and schedule belong to the pretrainer itself."""
+    model = one_step["model"]
+    inside = {id(w) for layer in model.layers for w in layer.weights}
+    own = [w for w in model.weights if id(w) not in inside]
+    assert len(own) == 2 + 6
+    store = {}
+    model.save_own_variables(store)
+    assert len(store) == len(own)
+
+
+def test_saved_and_loaded_to_the_bit(one_step, tmp_path):
+    model = one_step["model"]
+    model.save(tmp_path / "model.keras")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.options == model.options
+    assert loaded.profile == model.profile
+    for ours, theirs in (
+        (model.weights, loaded.weights),
+        (model.optimizer.variables, loaded.optimizer.variables),
+    ):
+        for a, b in zip(values(ours), values(theirs), strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert float(ops.convert_to_numpy(loaded.steps_done)) == 4.0
+    assert loaded.optimizer.global_clipnorm == 3.0
+    views = one_step["views"]
+    assert numbers(loaded(views)) == numbers(model(views))
+
+    model.save_weights(tmp_path / "model.weights.h5")
+    fresh = ASiTPretrainer.from_config(model.get_config())
+    assert numbers(fresh(views)) != numbers(model(views))
+    fresh.load_weights(tmp_path / "model.weights.h5")
+    for a, b in zip(values(model.weights), values(fresh.weights), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+# --- fit: whatever holds the views ------------------------------------------------
+
+
+class Batches(keras.utils.PyDataset):
+    def __init__(self, views, size):
+        super().__init__()
+        self.views, self.size = views, size
+
+    def __len__(self):
+        return len(self.views) // self.size
+
+    def __getitem__(self, i):
+        return (self.views[i * self.size : (i + 1) * self.size],)
+
+
+def as_source(kind, views, size):
+    """The arguments of `fit` for the same views from another source."""
+    if kind == "numpy":
+        return {"x": views, "batch_size": size}
+    if kind == "generator":
+        return {"x": (batch for batch in Batches(views, size))}
+    if kind == "PyDataset":
+        return {"x": Batches(views, size)}
+    tf = pytest.importorskip("tensorflow", reason="tf.data needs TensorFlow")
+    data = tf.data.Dataset.from_tensor_slices(views)
+    return {"x": data.batch(size, drop_remainder=True)}
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    """A compiled pretrainer with the paper's corruption and stochastic depth."""
+    keras.utils.set_random_seed(2)
+    model = tiny_pretrainer()
+    model.compile(optimizer=ScheduledAdamW(1e-3), **COMPILED)
+    return model
+
+
+@pytest.mark.parametrize("kind", ["numpy", "tf.data", "PyDataset", "generator"])
+def test_fit_takes_views_from(fitted, kind):
+    before = float(ops.convert_to_numpy(fitted.steps_done))
+    source = as_source(kind, clean_views(8), 4)
+    history = fitted.fit(**source, epochs=1, verbose=0).history
+    assert set(history) == LOGS
+    assert np.isfinite([history[name][-1] for name in LOGS]).all()
+    total = sum(history[name][-1] for name in LOGS - {"loss"})
+    np.testing.assert_allclose(history["loss"][-1], total, rtol=1e-5)
+    assert float(ops.convert_to_numpy(fitted.steps_done)) == before + 2
+
+
+def test_silent_features_train_without_nan(fitted):
+    silent = np.full((4, 2, FRAMES, BINS), -1.3, "float32")
+    history = fitted.fit(silent, batch_size=4, epochs=2, verbose=0).history
+    assert np.isfinite([history[name] for name in LOGS]).all()
+    assert all(np.isfinite(value).all() for value in values(fitted.weights))
+
+
+@pytest.fixture(scope="module")
+def fitted_on_waveforms():
+    """Fitted on noise and digital silence; the corruption is that of LoudPixels."""
+    keras.utils.set_random_seed(3)
+    model = tiny_pretrainer(corruption_layer=LoudPixels(-0.4))
+    model.compile(optimizer=ScheduledAdamW(1e-3), **COMPILED)
+    waves = waveforms(4)
+    waves[1:3] = 0.0
+    return model, waves, model.fit(waves, batch_size=4, epochs=2, verbose=0).history
+
+
+def test_fit_takes_waveforms_and_silence(fitted_on_waveforms):
+    model, _, history = fitted_on_waveforms
+    assert set(history) == LOGS
+    assert np.isfinite([history[name] for name in LOGS]).all()
+    assert all(np.isfinite(value).all() for value in values(model.weights))
+
+
+def test_waveforms_go_through_the_frontend(fitted_on_waveforms):
+    model, waves, _ = fitted_on_waveforms
+    features = model.student.frontend(waves.reshape(-1, SAMPLES))
+    features = ops.reshape(features, (4, 2, FRAMES, BINS))
+    of_features = numbers(model(features))
+    assert numbers(model(waves)) == pytest.approx(of_features, rel=1e-5)
+
+
+def test_it_learns(fitted):
+    """The same eight structured clips for 60 steps: the errors fall clearly."""
+    time = np.arange(FRAMES)[:, None] / FRAMES
+    bins = np.arange(BINS)[None, :] / BINS
+    clips = [
+        2 * np.sin(2 * np.pi * (a * time + b * bins))
+        for a in (1, 3)
+        for b in (0.5, 1, 2, 3)
+    ]
+    views = np.stack([np.stack([clip, -clip]) for clip in clips]).astype("float32")
+    fitted.optimizer.learning_rate = 3e-3
+    repeated = np.tile(views, (30, 1, 1, 1))
+    history = fitted.fit(repeated, batch_size=4, epochs=5, verbose=0, shuffle=False)
+    errors = history.history["reconstruction_loss"]
+    assert errors[-1] < 0.75 * errors[0]
+
+
+# --- Options ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("off", PARTS)
+def test_weight_zero_switches_a_loss_and_its_head_off(off):
+    views = 1 if off == "global" else 2
+    model = tiny_pretrainer(
+        corruption_layer=LoudPixels(), **{f"{off}_weight": 0.0, "drop_path": 0.0}
+    )
+    found = numbers(model(clean_views(6, views)))
+    assert set(found) == set(PARTS) - {off}
+    assert np.isfinite(list(found.values())).all()
+    assert hasattr(model, "reconstruction_head") == (off != "reconstruction")
+    expected = {"local", "global"} - {off}
+    for heads in (model.student_heads, model.teacher_heads, model.centers):
+        assert set(heads) == expected
+    model.compile(run_eagerly=True)
+    assert {m.name for m in model.metrics} >= {f"{part}_loss" for part in found}
+    assert f"{off}_loss" not in {metric.name for metric in model.metrics}
+
+
+def test_reconstruction_without_corruption_is_over_all_pixels():
+    """Row 22: Table II, row 1, where the authors' code divides by nothing."""
+    model = tiny_pretrainer(corruption=False, local_weight=0.0, global_weight=0.0)
+    views = clean_views(6)
+    found = model.reconstruct(views)
+    np.testing.assert_array_equal(found["corrupted"], views)
+    assert found["mask"].min() == 1
+    by_hand = np.abs(views - found["reconstruction"].astype("float64")).mean()
+    assert by_hand > 0.1
+    loss = numbers(model(views))["reconstruction"]
+    np.testing.assert_allclose(loss, by_hand, rtol=1e-5)
+
+
+def test_nothing_changed_gives_a_loss_of_zero():
+    model = tiny_pretrainer(corruption_layer=LoudPixels(1e9))
+    found = numbers(model(clean_views(6)))
+    assert found["reconstruction"] == 0 and found["local"] == 0
+    assert found["global"] > 0
+
+
+@pytest.mark.parametrize("threshold", [0.2, 0.4])
+def test_changed_threshold_chooses_the_tokens(threshold):
+    model = tiny_pretrainer(
+        corruption_layer=LoudPixels(), changed_threshold=threshold, drop_path=0.0
+    )
+    shake(model.weights)
+    model.teacher_temperature.assign(0.05)
+    views = clean_views(6)
+    # Louder from clip to clip, so that a token's share of changed pixels differs.
+    views *= np.linspace(0.4, 2.0, 6, dtype="float32")[:, None, None, None]
+    by_hand = losses_by_hand(model, views, changed_threshold=threshold)
+    without = losses_by_hand(model, views)
+    found = numbers(model(views))
+    np.testing.assert_allclose(found["local"], by_hand["local"], rtol=1e-5)
+    if threshold == 0.4:
+        assert abs(by_hand["local"] - without["local"]) > 1e-3
+
+
+def test_local_loss_on_all_tokens():
+    model = tiny_pretrainer(
+        corruption_layer=LoudPixels(), local_loss_on="all", drop_path=0.0
+    )
+    shake(model.weights)
+    model.teacher_temperature.assign(0.05)
+    views = clean_views(6)
+    found = outputs_of_parts(model, views, 0.3)
+    entropy = cross_entropy(found["local_t"], found["local_s"], found["local_c"], 0.05)
+    np.testing.assert_allclose(
+        numbers(model(views))["local"], entropy.mean(), rtol=1e-5
+    )
+
+
+def test_frozen_output_layers_stay_then_move():
+    """Row 18: as if the prototypes were not among the weights."""
+    model = tiny_pretrainer(
+        corruption_layer=LoudPixels(), freeze_output_steps=2, drop_path=0.0
+    )
+    model.compile(optimizer=ScheduledAdamW(1e-2, weight_decay=0.0), **COMPILED)
+    prototypes = [head.prototypes for head in model.student_heads.values()]
+    mlps = [head.mlp.weights[0] for head in model.student_heads.values()]
+    seen, of_mlp = [values(prototypes)], [values(mlps)]
+    for _ in range(3):
+        model.train_on_batch(clean_views(4))
+        seen.append(values(prototypes))
+        of_mlp.append(values(mlps))
+    for i in range(2):
+        np.testing.assert_array_equal(seen[0][i], seen[2][i])
+        assert np.abs(seen[3][i] - seen[2][i]).max() > 1e-4
+        assert np.abs(of_mlp[1][i] - of_mlp[0][i]).max() > 1e-4
+
+
+def test_shared_projection_has_one_mlp_less():
+    own, shared = tiny_pretrainer(), tiny_pretrainer(shared_projection=True)
+    mlp = own.student_heads["local"].mlp.count_params()
+    heads = shared.student_heads
+    assert heads["local"].mlp is heads["global"].mlp
+    assert own.count_params() - shared.count_params() == 2 * mlp  # teacher's too
+    student, teacher = student_and_teacher(shared)
+    assert len({id(w) for w in student}) == len(student) - 6
+    for ours, theirs in zip(values(student), values(teacher), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_teacher_starts_as_a_copy_and_stays_apart():
+    model = tiny_pretrainer()
+    student, teacher = student_and_teacher(model)
+    for ours, theirs in zip(values(student), values(teacher), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    shake(student)
+    assert np.abs(values(student)[0] - values(teacher)[0]).max() > 1e-3
+    model.reset_teacher()
+    np.testing.assert_array_equal(values(student)[0], values(teacher)[0])
+
+
+# --- Errors -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((4, FRAMES, BINS + 1, 2), r"Expected clean views \(B, V, 48, 32\)"),
+        ((4, 2, FRAMES + 1, BINS), r"received \(4, 2, 49, 32\)"),
+        ((4, SAMPLES), r"waveforms \(B, V, samples\) at 16000 Hz"),
+        ((4, 1, FRAMES, BINS), r"needs V >= 2"),
+        ((4, 1, SAMPLES), r"set global_weight=0"),
+    ],
+)
+def test_wrong_views_are_refused(fitted, shape, message):
+    with pytest.raises(ValueError, match=message):
+        fitted(np.zeros(shape, "float32"))
+
+
+def test_unknown_names_are_refused():
+    backbone = tiny_backbone()
+    with pytest.raises(ValueError, match=r"Unknown options \['ratio'\]"):
+        ASiTPretrainer(backbone, ratio=0.5)
+    with pytest.raises(ValueError, match=r"\['paper', 'reference'\]; received 'mine'"):
+        ASiTPretrainer(backbone, profile="mine")
