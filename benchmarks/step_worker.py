@@ -119,7 +119,7 @@ def endless(views):
         import tensorflow as tf
 
         return tf.data.Dataset.from_tensors(views).repeat()
-    return (views for _ in itertools.repeat(None))
+    return ((views,) for _ in itertools.repeat(None))
 
 
 def run_torch(network, views, conversation):

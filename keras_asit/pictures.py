@@ -52,13 +52,15 @@ def show_spectrogram(axes, spectrogram, seconds=None, limits=None, cmap="magma")
     return image
 
 
-def spectrograms(items, seconds=None, columns=4):
+def spectrograms(items, seconds=None, columns=4, limits=None):
     """A grid of spectrograms.
 
     Args:
         items: Pairs (title, `(T, F)` array).
         seconds: Length of a spectrogram for the time axis.
         columns: Spectrograms in a row.
+        limits: Smallest and largest value of the colours, the same for all; each
+            spectrogram's own where not given.
     """
     items = list(items)
     columns = min(columns, len(items))
@@ -66,7 +68,7 @@ def spectrograms(items, seconds=None, columns=4):
     figure = _figure(3.4 * columns, 2.5 * rows)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, (title, spectrogram) in zip(grid, items, strict=False):
-        show_spectrogram(axes, spectrogram, seconds)
+        show_spectrogram(axes, spectrogram, seconds, limits)
         axes.set_title(title, fontsize=9)
     for axes in grid[len(items) :]:
         axes.set_visible(False)

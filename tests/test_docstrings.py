@@ -34,7 +34,7 @@ def small_pretrainer():
     pretrainer = keras_asit.models.ASiTPretrainer(
         small_backbone(), local_dim=8, global_dim=8, **widths
     )
-    pretrainer.compile(jit_compile=False)
+    pretrainer.compile()
     return pretrainer
 
 

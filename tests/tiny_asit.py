@@ -12,13 +12,14 @@ PATCHES = (FRAMES // PATCH) * (BINS // PATCH)
 RATE = 16000
 SAMPLES = 400 + (FRAMES - 1) * 160  # of a waveform that gives FRAMES frames
 
+# Widths repeat: JAX compiles the draw of initial weights for every new shape.
 TINY_HEADS = {
     "projection_hidden_dims": (32, 32),
-    "projection_bottleneck_dim": 16,
+    "projection_bottleneck_dim": 32,
     "local_dim": 16,
     "global_dim": 24,
     "reconstruction_hidden_dims": (32, 32),
-    "reconstruction_bottleneck_dim": 16,
+    "reconstruction_bottleneck_dim": 32,
 }
 
 
@@ -29,14 +30,14 @@ def tiny_backbone(**arguments):
     )
     arguments = {"num_layers": 2, "num_heads": 2, "frontend": frontend, **arguments}
     return ASiTBackbone(
-        (FRAMES, BINS), patch_size=PATCH, hidden_dim=32, mlp_dim=64, **arguments
+        (FRAMES, BINS), patch_size=PATCH, hidden_dim=32, mlp_dim=32, **arguments
     )
 
 
-def tiny_pretrainer(profile="paper", **options):
+def tiny_pretrainer(profile="paper", backbone=None, **options):
     """A pretrainer with narrow heads on a tiny backbone; not compiled."""
     options = {**TINY_HEADS, "seed": 0, **options}
-    return ASiTPretrainer(tiny_backbone(), profile=profile, **options)
+    return ASiTPretrainer(backbone or tiny_backbone(), profile=profile, **options)
 
 
 @keras.saving.register_keras_serializable("keras_asit_tests")

@@ -39,8 +39,8 @@ class GMMLCorruption(keras.layers.Layer):
     is no `training` argument.
 
     The number of draws is fixed when the layer is built and is enough for the
-    target. Should they fall short all the same (unlikely, but the rule when the
-    target is 0.95 or more), blocks of the largest size are added row by row.
+    target. Should they fall short all the same, which concerns targets close to
+    1, blocks of the largest size are added row by row.
 
     Args:
         ratio: Share of the pixels changed by zeros or noise, or `(low, high)`,

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_asit.layers.dense import dense
+from keras_asit.layers.dense import KERNEL_STD, dense
 
 
 def patchify(spectrogram, patch_size):
@@ -50,6 +50,7 @@ class PatchEmbedding(keras.layers.Layer):
     Args:
         patch_size: Side of a square patch in frames and mel bins.
         hidden_dim: Width D of the tokens.
+        kernel_std: Deviation of the initial kernels; None scales it to the width.
 
     Input shape:
         `(B, T, F)`: frames and mel bins, both multiples of `patch_size`.
@@ -72,11 +73,14 @@ class PatchEmbedding(keras.layers.Layer):
         Dosovitskiy et al., An Image is Worth 16x16 Words, 2021.
     """
 
-    def __init__(self, patch_size, hidden_dim, **kwargs):
+    def __init__(self, patch_size, hidden_dim, kernel_std=KERNEL_STD, **kwargs):
         super().__init__(**kwargs)
         self.patch_size = patch_size
         self.hidden_dim = hidden_dim
-        self.projection = dense(hidden_dim, dtype=self.dtype_policy, name="projection")
+        self.kernel_std = kernel_std
+        self.projection = dense(
+            hidden_dim, kernel_std, dtype=self.dtype_policy, name="projection"
+        )
 
     def build(self, input_shape):
         self.grid = patch_grid(input_shape[1:], self.patch_size)
@@ -112,6 +116,7 @@ class PatchEmbedding(keras.layers.Layer):
             **super().get_config(),
             "patch_size": self.patch_size,
             "hidden_dim": self.hidden_dim,
+            "kernel_std": self.kernel_std,
         }
 
 

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_asit.layers.dense import dense
+from keras_asit.layers.dense import KERNEL_STD, dense, kernel_initializer
 
 
 @keras.saving.register_keras_serializable("keras_asit")
@@ -16,6 +16,7 @@ class BottleneckMLP(keras.layers.Layer):
         hidden_dims: Widths of the hidden layers.
         bottleneck_dim: Width of the last layer.
         gelu_bottleneck: Whether a GELU follows the last layer too.
+        kernel_std: Deviation of the initial kernels; None scales it to the width.
 
     Input shape:
         `(..., D)`.
@@ -33,14 +34,16 @@ class BottleneckMLP(keras.layers.Layer):
         hidden_dims=(2048, 2048),
         bottleneck_dim=256,
         gelu_bottleneck=False,
+        kernel_std=KERNEL_STD,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.hidden_dims = tuple(hidden_dims)
         self.bottleneck_dim = bottleneck_dim
         self.gelu_bottleneck = gelu_bottleneck
+        self.kernel_std = kernel_std
         self.stack = [
-            dense(units, dtype=self.dtype_policy, name=f"dense_{i}")
+            dense(units, kernel_std, dtype=self.dtype_policy, name=f"dense_{i}")
             for i, units in enumerate((*self.hidden_dims, bottleneck_dim))
         ]
 
@@ -64,6 +67,7 @@ class BottleneckMLP(keras.layers.Layer):
             "hidden_dims": self.hidden_dims,
             "bottleneck_dim": self.bottleneck_dim,
             "gelu_bottleneck": self.gelu_bottleneck,
+            "kernel_std": self.kernel_std,
         }
 
 
@@ -80,6 +84,7 @@ class ProjectionHead(keras.layers.Layer):
         hidden_dims: Widths of the MLP's hidden layers.
         bottleneck_dim: Width of the MLP's last layer.
         mlp: A `BottleneckMLP` to share with another head instead of an own one.
+        kernel_std: Deviation of the initial kernels; None scales it to the width.
 
     Input shape:
         `(..., D)` tokens. `thaw`, a scalar, is the share of the gradient that
@@ -104,12 +109,18 @@ class ProjectionHead(keras.layers.Layer):
         hidden_dims=(2048, 2048),
         bottleneck_dim=256,
         mlp=None,
+        kernel_std=KERNEL_STD,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.output_dim = output_dim
+        self.kernel_std = kernel_std
         self.mlp = mlp or BottleneckMLP(
-            hidden_dims, bottleneck_dim, dtype=self.dtype_policy, name="mlp"
+            hidden_dims,
+            bottleneck_dim,
+            kernel_std=kernel_std,
+            dtype=self.dtype_policy,
+            name="mlp",
         )
 
     def build(self, input_shape):
@@ -118,7 +129,7 @@ class ProjectionHead(keras.layers.Layer):
         self.prototypes = self.add_weight(
             name="prototypes",
             shape=(self.mlp.bottleneck_dim, self.output_dim),
-            initializer=keras.initializers.TruncatedNormal(stddev=0.02),
+            initializer=kernel_initializer(self.kernel_std),
         )
 
     def call(self, tokens, thaw=None):
@@ -137,6 +148,7 @@ class ProjectionHead(keras.layers.Layer):
         return {
             **super().get_config(),
             "output_dim": self.output_dim,
+            "kernel_std": self.kernel_std,
             "mlp": keras.saving.serialize_keras_object(self.mlp),
         }
 

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_asit.layers.dense import dense
+from keras_asit.layers.dense import KERNEL_STD, dense
 from keras_asit.layers.patch_embedding import unpatchify
 from keras_asit.layers.projection_head import BottleneckMLP
 
@@ -26,6 +26,7 @@ class ReconstructionHead(keras.layers.Layer):
         hidden_dims: Widths of the hidden layers.
         bottleneck_dim: Width of the last fully connected layer.
         gelu_bottleneck: Whether a GELU follows the bottleneck too.
+        kernel_std: Deviation of the initial kernels; None scales it to the width.
 
     Input shape:
         `(B, P, D)` data tokens, without the class token, `P = grid[0] * grid[1]`.
@@ -53,6 +54,7 @@ class ReconstructionHead(keras.layers.Layer):
         hidden_dims=(2048, 2048),
         bottleneck_dim=256,
         gelu_bottleneck=False,
+        kernel_std=KERNEL_STD,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -61,15 +63,21 @@ class ReconstructionHead(keras.layers.Layer):
         self.hidden_dims = tuple(hidden_dims)
         self.bottleneck_dim = bottleneck_dim
         self.gelu_bottleneck = gelu_bottleneck
+        self.kernel_std = kernel_std
         self.mlp = BottleneckMLP(
             hidden_dims,
             bottleneck_dim,
             gelu_bottleneck=gelu_bottleneck,
+            kernel_std=kernel_std,
             dtype=self.dtype_policy,
             name="mlp",
         )
         self.to_patch = dense(
-            patch_size**2, use_bias=False, dtype=self.dtype_policy, name="to_patch"
+            patch_size**2,
+            kernel_std,
+            use_bias=False,
+            dtype=self.dtype_policy,
+            name="to_patch",
         )
 
     def build(self, input_shape):
@@ -100,4 +108,5 @@ class ReconstructionHead(keras.layers.Layer):
             "hidden_dims": self.hidden_dims,
             "bottleneck_dim": self.bottleneck_dim,
             "gelu_bottleneck": self.gelu_bottleneck,
+            "kernel_std": self.kernel_std,
         }

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_asit.layers.dense import dense
+from keras_asit.layers.dense import KERNEL_STD, dense
 from keras_asit.layers.drop_path import DropPath
 
 
@@ -13,6 +13,7 @@ class SelfAttention(keras.layers.Layer):
 
     Args:
         num_heads: Number of heads H; divides the width D.
+        kernel_std: Deviation of the initial kernels; None scales it to the width.
 
     Input shape:
         `(B, N, D)` tokens.
@@ -28,16 +29,19 @@ class SelfAttention(keras.layers.Layer):
     >>> out = SelfAttention(3)(keras.ops.zeros((2, 10, 192)))
     """
 
-    def __init__(self, num_heads, **kwargs):
+    def __init__(self, num_heads, kernel_std=KERNEL_STD, **kwargs):
         super().__init__(**kwargs)
         self.num_heads = num_heads
+        self.kernel_std = kernel_std
 
     def build(self, input_shape):
         self.hidden_dim = input_shape[-1]
         check_heads(self.hidden_dim, self.num_heads)
-        self.qkv = dense(3 * self.hidden_dim, dtype=self.dtype_policy, name="qkv")
+        self.qkv = dense(
+            3 * self.hidden_dim, self.kernel_std, dtype=self.dtype_policy, name="qkv"
+        )
         self.projection = dense(
-            self.hidden_dim, dtype=self.dtype_policy, name="projection"
+            self.hidden_dim, self.kernel_std, dtype=self.dtype_policy, name="projection"
         )
         self.qkv.build(input_shape)
         self.projection.build(input_shape)
@@ -55,7 +59,11 @@ class SelfAttention(keras.layers.Layer):
         return input_shape
 
     def get_config(self):
-        return {**super().get_config(), "num_heads": self.num_heads}
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "kernel_std": self.kernel_std,
+        }
 
 
 @keras.saving.register_keras_serializable("keras_asit")
@@ -67,6 +75,7 @@ class TransformerBlock(keras.layers.Layer):
         mlp_dim: Hidden width of the MLP (4 D in the vision transformer).
         drop_path: Share of the samples whose residual branches are dropped in
             training.
+        kernel_std: Deviation of the initial kernels; None scales it to the width.
 
     Input shape:
         `(B, N, D)` tokens.
@@ -86,19 +95,24 @@ class TransformerBlock(keras.layers.Layer):
         Dosovitskiy et al., 2021; LayerNorm epsilon 1e-6 and exact GELU as there.
     """
 
-    def __init__(self, num_heads, mlp_dim, drop_path=0.0, **kwargs):
+    def __init__(
+        self, num_heads, mlp_dim, drop_path=0.0, kernel_std=KERNEL_STD, **kwargs
+    ):
         super().__init__(**kwargs)
         self.num_heads = num_heads
         self.mlp_dim = mlp_dim
+        self.kernel_std = kernel_std
         policy = self.dtype_policy
         self.attention_norm = keras.layers.LayerNormalization(
             epsilon=1e-6, dtype=policy, name="attention_norm"
         )
-        self.attention = SelfAttention(num_heads, dtype=policy, name="attention")
+        self.attention = SelfAttention(
+            num_heads, kernel_std, dtype=policy, name="attention"
+        )
         self.mlp_norm = keras.layers.LayerNormalization(
             epsilon=1e-6, dtype=policy, name="mlp_norm"
         )
-        self.expand = dense(mlp_dim, dtype=policy, name="expand")
+        self.expand = dense(mlp_dim, kernel_std, dtype=policy, name="expand")
         self.branch_drop = DropPath(drop_path, dtype=policy, name="branch_drop")
 
     @property
@@ -115,7 +129,9 @@ class TransformerBlock(keras.layers.Layer):
         self.attention.build(input_shape)
         self.mlp_norm.build(input_shape)
         self.expand.build(input_shape)
-        self.contract = dense(input_shape[-1], dtype=self.dtype_policy, name="contract")
+        self.contract = dense(
+            input_shape[-1], self.kernel_std, dtype=self.dtype_policy, name="contract"
+        )
         self.contract.build((*input_shape[:-1], self.mlp_dim))
 
     def call(self, tokens, training=False):
@@ -134,6 +150,7 @@ class TransformerBlock(keras.layers.Layer):
             "num_heads": self.num_heads,
             "mlp_dim": self.mlp_dim,
             "drop_path": self.drop_path,
+            "kernel_std": self.kernel_std,
         }
 
 

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_asit.audio import LogMelFilterbank
+from keras_asit.layers.dense import KERNEL_STD
 from keras_asit.layers.patch_embedding import PatchEmbedding, patch_grid
 from keras_asit.layers.transformer_block import TransformerBlock, check_heads
 
@@ -29,6 +30,8 @@ class ASiTBackbone(keras.Model):
             at the first. It can be set later, before training.
         frontend: The `LogMelFilterbank` that makes its input from waveforms. By
             default that of the paper: 32 kHz, AudioSet's mean and deviation.
+        kernel_std: Deviation of the initial kernels, here and in a pretrainer's
+            heads; None scales it to the width, which narrow networks need.
 
     Input shape:
         `(B, T, F)`: normalised log-mel spectrograms, time first.
@@ -62,6 +65,7 @@ class ASiTBackbone(keras.Model):
         mlp_dim=3072,
         drop_path=0.0,
         frontend=None,
+        kernel_std=KERNEL_STD,
         **kwargs,
     ):
         num_frames, num_mel_bins = _check_shape(input_shape)
@@ -79,10 +83,16 @@ class ASiTBackbone(keras.Model):
 
         dtype = kwargs.pop("dtype", None)
         embedding = PatchEmbedding(
-            patch_size, hidden_dim, dtype=dtype, name="patch_embedding"
+            patch_size, hidden_dim, kernel_std, dtype=dtype, name="patch_embedding"
         )
         blocks = [
-            TransformerBlock(num_heads, mlp_dim, dtype=dtype, name=f"block_{i}")
+            TransformerBlock(
+                num_heads,
+                mlp_dim,
+                kernel_std=kernel_std,
+                dtype=dtype,
+                name=f"block_{i}",
+            )
             for i in range(num_layers)
         ]
         norm = keras.layers.LayerNormalization(epsilon=1e-6, dtype=dtype, name="norm")
@@ -104,6 +114,7 @@ class ASiTBackbone(keras.Model):
         self.blocks = blocks
         self.embedding = embedding
         self.frontend = frontend
+        self.kernel_std = kernel_std
         self.drop_path = drop_path
 
     @property
@@ -132,6 +143,7 @@ class ASiTBackbone(keras.Model):
             "num_heads": self.num_heads,
             "mlp_dim": self.mlp_dim,
             "drop_path": self.drop_path,
+            "kernel_std": self.kernel_std,
             "frontend": keras.saving.serialize_keras_object(self.frontend),
         }
 

@@ -38,6 +38,7 @@ def reconstruction(options, backbone, dtype):
         options["reconstruction_hidden_dims"],
         options["reconstruction_bottleneck_dim"],
         options["reconstruction_gelu_bottleneck"],
+        kernel_std=backbone.kernel_std,
         dtype=dtype,
         name="reconstruction_head",
     )
@@ -45,12 +46,12 @@ def reconstruction(options, backbone, dtype):
     return head
 
 
-def projections(options, width, dtype, owner):
+def projections(options, backbone, dtype, owner):
     """Built heads of the pseudo-label losses that are on, by name.
 
     Args:
         options: As `profiles.resolve` gives them.
-        width: Width of the tokens.
+        backbone: The backbone whose tokens they take.
         dtype: Dtype policy.
         owner: "student" or "teacher", for the names of the layers.
     """
@@ -59,6 +60,7 @@ def projections(options, width, dtype, owner):
         return BottleneckMLP(
             options["projection_hidden_dims"],
             options["projection_bottleneck_dim"],
+            kernel_std=backbone.kernel_std,
             dtype=dtype,
             name=f"{owner}_{name}_mlp",
         )
@@ -70,8 +72,9 @@ def projections(options, width, dtype, owner):
             heads[part] = ProjectionHead(
                 options[f"{part}_dim"],
                 mlp=shared or mlp(part),
+                kernel_std=backbone.kernel_std,
                 dtype=dtype,
                 name=f"{owner}_{part}_head",
             )
-            heads[part].build((None, width))
+            heads[part].build((None, backbone.hidden_dim))
     return heads

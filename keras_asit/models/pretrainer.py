@@ -1,5 +1,7 @@
 """ASiT's pretraining: student, EMA teacher and the three losses."""
 
+import contextlib
+
 import keras
 from keras import ops
 
@@ -102,8 +104,7 @@ class ASiTPretrainer(keras.Model):
         self.student_heads = self._projection_heads("student")
 
     def _projection_heads(self, owner):
-        width, dtype = self.student.hidden_dim, self.dtype_policy
-        return heads.projections(self.options, width, dtype, owner)
+        return heads.projections(self.options, self.student, self.dtype_policy, owner)
 
     def _add_teacher(self):
         config = {**self.student.get_config(), "name": "teacher", "drop_path": 0.0}
@@ -290,7 +291,8 @@ class ASiTPretrainer(keras.Model):
         if keras.backend.backend() == "jax":
             return self._stateless_train_step(*args)
         logs = super().train_step(*args)
-        self.update_teacher()
+        with _after(logs):
+            self.update_teacher()
         return logs
 
     def _stateless_train_step(self, state, data):
@@ -369,3 +371,16 @@ class ASiTPretrainer(keras.Model):
                     config[key], custom_objects=custom_objects
                 )
         return cls(**config)
+
+
+def _after(logs):
+    """A scope whose operations run after those that make the logs.
+
+    The step counter does not depend on the batch: in a graph of TensorFlow it
+    would count the step that finds the data exhausted.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return contextlib.nullcontext()
+    import tensorflow as tf
+
+    return tf.control_dependencies(keras.tree.flatten(logs))

@@ -113,4 +113,8 @@ def resolve(profile, options):
         raise ValueError(
             f"Unknown options {unknown}. Options of ASiTPretrainer: {sorted(_PAPER)}."
         )
-    return {**PRETRAINER[profile], **options}
+    given = {  # a saved config has lists in the place of tuples
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in options.items()
+    }
+    return {**PRETRAINER[profile], **given}

@@ -34,7 +34,7 @@ PRETRAINING = {
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What a run is made of; written to `config.json`.
+    """What a run is made of; written to `run.json`.
 
     Attributes:
         data: Manifest of labelled clips; None for generated sound events.
@@ -64,7 +64,7 @@ def run(settings):
     started = time.monotonic()
     out = new_folder(settings.out)
     with _logging_to(out / "log.txt"):
-        _write_json(out / "config.json", dataclasses.asdict(settings))
+        _write_json(out / "run.json", dataclasses.asdict(settings))
         results = _run(settings, out, started)
         _write_json(out / "results.json", results)
         log.info("")
@@ -102,7 +102,7 @@ def _run(settings, out, started):
     pretrainer, history = _pretrain(model, frontend, task, settings, minutes)
     presets.save(
         pretrainer.teacher,
-        out / "preset",
+        out,
         trained_on=f"asit quickstart, {len(task.pretraining)} clips of "
         f"{settings.data or 'generated sound events'} without labels",
     )

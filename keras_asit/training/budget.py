@@ -26,6 +26,9 @@ class Budget(keras.callbacks.Callback):
         final: Learning rate at the end.
         label: What the progress bar says.
         schedule: False where the optimiser has a schedule of its own.
+
+    Raises:
+        ValueError: If there is no budget, or one is not above 0.
     """
 
     def __init__(
@@ -39,8 +42,14 @@ class Budget(keras.callbacks.Callback):
         schedule=True,
     ):
         super().__init__()
-        if not minutes and not steps:
-            raise ValueError("Expected minutes or steps above 0; received neither.")
+        given = [budget for budget in (minutes, steps) if budget is not None]
+        if not given or not all(0 < budget < float("inf") for budget in given):
+            raise ValueError(
+                "Expected minutes above 0, steps above 0, or both; received "
+                f"minutes={minutes!r}, steps={steps!r}."
+            )
+        if not 0 <= warmup < 1:
+            raise ValueError(f"Expected warmup in [0, 1); received {warmup!r}.")
         self.peak, self.minutes, self.steps = peak, minutes, steps
         self.warmup, self.final, self.label = warmup, final, label
         self.schedule = schedule
@@ -64,6 +73,7 @@ class Budget(keras.callbacks.Callback):
         return float(cosine(after, self.peak, self.final, 1.0))
 
     def on_train_begin(self, logs=None):
+        self.steps_done, self._start = 0, None
         self._bar = tqdm(total=100, desc=self.label, unit="%", bar_format=_BAR)
 
     def on_epoch_begin(self, epoch, logs=None):

@@ -98,12 +98,12 @@ class FineTuning:
         classifier = self.classifier
         keras.utils.set_random_seed(seed)
         config = {**classifier.backbone.get_config(), "name": "new_backbone"}
-        start = weights or ASiTBackbone.from_config(config)
+        start = ASiTBackbone.from_config(config) if weights is None else weights
         for ours, theirs in zip(
             classifier.backbone.weights, start.weights, strict=True
         ):
             ours.assign(keras.ops.copy(theirs))
-        initial = keras.initializers.TruncatedNormal(stddev=0.02)
+        initial = keras.initializers.TruncatedNormal(stddev=0.02, seed=seed)
         kernel, bias = classifier.head.weights
         kernel.assign(initial(kernel.shape))
         bias.assign(keras.ops.zeros(bias.shape))

@@ -1,9 +1,12 @@
 """One pretraining run."""
 
+import keras
+
 from keras_asit import data
 from keras_asit.callbacks import EMATeacher
 from keras_asit.models import ASiTPretrainer
 from keras_asit.optimizers import ScheduledAdamW
+from keras_asit.schedules import cosine
 from keras_asit.training.budget import ENDLESS
 
 
@@ -63,8 +66,10 @@ def pretrain(
         final_momentum,
         teacher_temperature,
         teacher_temperature,
-        total_steps=budget.steps or 1,
+        total_steps=budget.steps,
     )
+    if budget.minutes:
+        callbacks = [_MomentumByBudget(budget, momentum, final_momentum), *callbacks]
     history = pretrainer.fit(
         views,
         epochs=ENDLESS,
@@ -72,3 +77,22 @@ def pretrain(
         callbacks=[teacher, budget, *callbacks],
     )
     return pretrainer, history.history
+
+
+class _MomentumByBudget(keras.callbacks.Callback):
+    """The teacher's momentum where the number of steps is not known.
+
+    The same cosine as `EMATeacher`'s, of the share of the budget that is spent; set
+    before every epoch, and constant within it.
+    """
+
+    def __init__(self, budget, momentum, final_momentum):
+        super().__init__()
+        self.budget = budget
+        self.momentum, self.final_momentum = momentum, final_momentum
+
+    def on_epoch_begin(self, epoch, logs=None):
+        spent = self.budget.spent
+        now = float(cosine(spent, self.momentum, self.final_momentum, 1.0))
+        self.model.momentum_start.assign(now)
+        self.model.momentum_end.assign(now)

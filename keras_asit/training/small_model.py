@@ -37,16 +37,18 @@ class SmallModel:
     num_heads: int = 4
 
     def frontend(self, mean=None, std=None):
-        """The filterbank: frames overlap or touch, and fill the crop."""
-        length_ms = 25.0
-        shift_ms = (1000 * self.crop_seconds - length_ms) / (self.num_frames - 1)
-        # Whole samples, rounded down, so that the last frame fits into the crop.
-        shift_ms = math.floor(shift_ms * self.sample_rate / 1000) / self.sample_rate
+        """The filterbank: frames of 25 ms or more that overlap or touch.
+
+        They fill the crop but for less than a sample a frame.
+        """
+        crop = round(self.crop_seconds * self.sample_rate)
+        length = max(int(0.025 * self.sample_rate), math.ceil(crop / self.num_frames))
+        shift = (crop - length) // (self.num_frames - 1)
         return LogMelFilterbank(
             sample_rate=self.sample_rate,
             num_mel_bins=self.num_mel_bins,
-            frame_length_ms=length_ms,
-            frame_shift_ms=1000 * shift_ms,
+            frame_length_ms=_milliseconds(length, self.sample_rate),
+            frame_shift_ms=_milliseconds(shift, self.sample_rate),
             num_frames=self.num_frames,
             mean=mean,
             std=std,
@@ -61,7 +63,13 @@ class SmallModel:
             num_heads=self.num_heads,
             mlp_dim=4 * self.hidden_dim,
             frontend=frontend,
+            kernel_std=None,  # 0.02 is too small for this width
         )
+
+
+def _milliseconds(samples, sample_rate):
+    """Rounded up, so that the filterbank's whole samples are these again."""
+    return math.ceil(1e9 * samples / sample_rate) / 1e6
 
 
 def normalisation(manifest, frontend, clips=200, seed=0):

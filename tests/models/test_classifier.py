@@ -166,7 +166,7 @@ def test_predict_file_mixes_stereo_down(fitted, tmp_path):
 
 def test_predict_file_names_a_broken_file(fitted, tmp_path):
     (tmp_path / "broken.wav").write_bytes(b"not audio")
-    with pytest.raises(AudioError, match="broken.wav"):
+    with pytest.raises(AudioError, match="broken"):
         fitted[0].predict_file(tmp_path / "broken.wav")
 
 

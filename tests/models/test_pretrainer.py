@@ -275,41 +275,92 @@ def as_source(kind, views, size):
 
 @pytest.fixture(scope="module")
 def fitted():
-    """A compiled pretrainer with the paper's corruption and stochastic depth."""
+    """The paper's profile, fitted for the two steps in which prototypes are frozen."""
     keras.utils.set_random_seed(2)
+    model = tiny_pretrainer(freeze_output_steps=2)
+    optimizer = ScheduledAdamW(3e-3, weight_decay=0.0)
+    model.compile(optimizer=optimizer, **COMPILED)
+    weights = [
+        weight for head in model.student_heads.values() for weight in head.weights
+    ]
+    before = values(weights)
+    model.fit(clean_views(8), batch_size=4, verbose=0)
+    moved = {
+        weight.path: np.abs(now - then).max()
+        for weight, then, now in zip(weights, before, values(weights), strict=True)
+    }
+    return model, moved
+
+
+@pytest.fixture(scope="module")
+def for_sources(fitted):
+    """On JAX the fitted one; on TensorFlow one that needs no trace for each source."""
+    if keras.backend.backend() == "jax":
+        return fitted[0]
     model = tiny_pretrainer()
-    model.compile(optimizer=ScheduledAdamW(1e-3), **COMPILED)
+    model.compile(run_eagerly=True)
     return model
 
 
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
 @pytest.mark.parametrize("kind", ["numpy", "tf.data", "PyDataset", "generator"])
-def test_fit_takes_views_from(fitted, kind):
-    before = float(ops.convert_to_numpy(fitted.steps_done))
+def test_fit_takes_views_from(for_sources, kind):
+    model = for_sources
+    before = float(ops.convert_to_numpy(model.steps_done))
     source = as_source(kind, clean_views(8), 4)
-    history = fitted.fit(**source, epochs=1, verbose=0).history
+    history = model.fit(**source, epochs=1, verbose=0, shuffle=False).history
     assert set(history) == LOGS
     assert np.isfinite([history[name][-1] for name in LOGS]).all()
     total = sum(history[name][-1] for name in LOGS - {"loss"})
     np.testing.assert_allclose(history["loss"][-1], total, rtol=1e-5)
-    assert float(ops.convert_to_numpy(fitted.steps_done)) == before + 2
+    assert float(ops.convert_to_numpy(model.steps_done)) == before + 2
 
 
-def test_silent_features_train_without_nan(fitted):
+def test_silent_features_train_without_nan(for_sources):
     silent = np.full((4, 2, FRAMES, BINS), -1.3, "float32")
-    history = fitted.fit(silent, batch_size=4, epochs=2, verbose=0).history
+    history = for_sources.fit(silent, batch_size=4, epochs=2, verbose=0).history
     assert np.isfinite([history[name] for name in LOGS]).all()
-    assert all(np.isfinite(value).all() for value in values(fitted.weights))
+    assert all(np.isfinite(value).all() for value in values(for_sources.weights))
+
+
+def test_it_learns(fitted):
+    """One pattern at different levels: the reconstruction falls in 60 steps."""
+    model, _ = fitted
+    time = np.linspace(0, 2 * np.pi, FRAMES)[:, None]
+    pattern = 2 * np.sin(3 * time) * np.linspace(0.2, 1, BINS)
+    levels = np.linspace(0.5, 1.5, 240).reshape(120, 2, 1, 1)
+    views = (levels * pattern).astype("float32")
+    history = model.fit(views, batch_size=4, epochs=2, verbose=0).history
+    errors = history["reconstruction_loss"]
+    start = np.abs(views).mean()  # of a reconstruction that is all zeros
+    assert errors[1] < 0.5 * start
+
+
+def test_frozen_output_layers_stay_then_move(fitted):
+    """Row 18: the prototypes stay for the two steps, the rest of the heads moves."""
+    model, moved = fitted
+    for path, distance in moved.items():
+        assert (distance == 0) == ("prototypes" in path), path
+    assert sum("prototypes" in path for path in moved) == 2
+    prototypes = [head.prototypes for head in model.student_heads.values()]
+    before = values(prototypes)
+    model.fit(clean_views(8), batch_size=4, verbose=0)
+    for then, now in zip(before, values(prototypes), strict=True):
+        assert np.abs(now - then).max() > 1e-4
 
 
 @pytest.fixture(scope="module")
 def fitted_on_waveforms():
     """Fitted on noise and digital silence; the corruption is that of LoudPixels."""
     keras.utils.set_random_seed(3)
-    model = tiny_pretrainer(corruption_layer=LoudPixels(-0.4))
-    model.compile(optimizer=ScheduledAdamW(1e-3), **COMPILED)
-    waves = waveforms(4)
+    model = tiny_pretrainer(
+        backbone=tiny_backbone(num_layers=1), corruption_layer=LoudPixels(-0.4)
+    )
+    eagerly = keras.backend.backend() == "tensorflow"
+    model.compile(optimizer=ScheduledAdamW(1e-3), run_eagerly=eagerly)
+    waves = waveforms(6)
     waves[1:3] = 0.0
-    return model, waves, model.fit(waves, batch_size=4, epochs=2, verbose=0).history
+    return model, waves, model.fit(waves, batch_size=6, epochs=2, verbose=0).history
 
 
 def test_fit_takes_waveforms_and_silence(fitted_on_waveforms):
@@ -322,26 +373,9 @@ def test_fit_takes_waveforms_and_silence(fitted_on_waveforms):
 def test_waveforms_go_through_the_frontend(fitted_on_waveforms):
     model, waves, _ = fitted_on_waveforms
     features = model.student.frontend(waves.reshape(-1, SAMPLES))
-    features = ops.reshape(features, (4, 2, FRAMES, BINS))
+    features = ops.reshape(features, (6, 2, FRAMES, BINS))
     of_features = numbers(model(features))
     assert numbers(model(waves)) == pytest.approx(of_features, rel=1e-5)
-
-
-def test_it_learns(fitted):
-    """The same eight structured clips for 60 steps: the errors fall clearly."""
-    time = np.arange(FRAMES)[:, None] / FRAMES
-    bins = np.arange(BINS)[None, :] / BINS
-    clips = [
-        2 * np.sin(2 * np.pi * (a * time + b * bins))
-        for a in (1, 3)
-        for b in (0.5, 1, 2, 3)
-    ]
-    views = np.stack([np.stack([clip, -clip]) for clip in clips]).astype("float32")
-    fitted.optimizer.learning_rate = 3e-3
-    repeated = np.tile(views, (30, 1, 1, 1))
-    history = fitted.fit(repeated, batch_size=4, epochs=5, verbose=0, shuffle=False)
-    errors = history.history["reconstruction_loss"]
-    assert errors[-1] < 0.75 * errors[0]
 
 
 # --- Options ----------------------------------------------------------------------
@@ -349,11 +383,12 @@ def test_it_learns(fitted):
 
 @pytest.mark.parametrize("off", PARTS)
 def test_weight_zero_switches_a_loss_and_its_head_off(off):
-    views = 1 if off == "global" else 2
+    # One view is enough without the global loss.
+    views = clean_views(12, 1) if off == "global" else clean_views(6, 2)
     model = tiny_pretrainer(
         corruption_layer=LoudPixels(), **{f"{off}_weight": 0.0, "drop_path": 0.0}
     )
-    found = numbers(model(clean_views(6, views)))
+    found = numbers(model(views))
     assert set(found) == set(PARTS) - {off}
     assert np.isfinite(list(found.values())).all()
     assert hasattr(model, "reconstruction_head") == (off != "reconstruction")
@@ -417,25 +452,6 @@ def test_local_loss_on_all_tokens():
     )
 
 
-def test_frozen_output_layers_stay_then_move():
-    """Row 18: as if the prototypes were not among the weights."""
-    model = tiny_pretrainer(
-        corruption_layer=LoudPixels(), freeze_output_steps=2, drop_path=0.0
-    )
-    model.compile(optimizer=ScheduledAdamW(1e-2, weight_decay=0.0), **COMPILED)
-    prototypes = [head.prototypes for head in model.student_heads.values()]
-    mlps = [head.mlp.weights[0] for head in model.student_heads.values()]
-    seen, of_mlp = [values(prototypes)], [values(mlps)]
-    for _ in range(3):
-        model.train_on_batch(clean_views(4))
-        seen.append(values(prototypes))
-        of_mlp.append(values(mlps))
-    for i in range(2):
-        np.testing.assert_array_equal(seen[0][i], seen[2][i])
-        assert np.abs(seen[3][i] - seen[2][i]).max() > 1e-4
-        assert np.abs(of_mlp[1][i] - of_mlp[0][i]).max() > 1e-4
-
-
 def test_shared_projection_has_one_mlp_less():
     own, shared = tiny_pretrainer(), tiny_pretrainer(shared_projection=True)
     mlp = own.student_heads["local"].mlp.count_params()
@@ -474,7 +490,7 @@ def test_teacher_starts_as_a_copy_and_stays_apart():
 )
 def test_wrong_views_are_refused(fitted, shape, message):
     with pytest.raises(ValueError, match=message):
-        fitted(np.zeros(shape, "float32"))
+        fitted[0](np.zeros(shape, "float32"))
 
 
 def test_unknown_names_are_refused():

@@ -1,0 +1,142 @@
+"""Three training steps without chance, on one device or on two logical CPU devices.
+
+    python tests/drivers/three_steps.py one|two OUT.npz
+
+Weights, batches and masks come from numpy and stochastic depth is off, so that
+whatever two backends, or one device and two, disagree on is arithmetic. Two devices
+are a `MirroredStrategy` on TensorFlow and a `DataParallel` on JAX. They need a
+process of their own: collectives of different sizes do not mix in one.
+"""
+
+import functools
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+
+STEPS = 3
+CLIPS = 8
+TESTS = Path(__file__).resolve().parent.parent
+
+
+def views():
+    """A global batch for each step; its second half has the larger masks."""
+    from tiny_asit import clean_views
+
+    return [clean_views(CLIPS, seed=step) for step in range(STEPS)]
+
+
+def pretrainer():
+    """A pretrainer whose weights numpy draws in their order."""
+    from tiny_asit import LoudPixels, tiny_pretrainer
+
+    model = tiny_pretrainer(
+        corruption_layer=LoudPixels(),
+        drop_path=0.0,
+        reconstruction_weight=2.0,
+        local_weight=0.5,
+    )
+    rng = np.random.default_rng(5)
+    for variable in model.weights:
+        if variable.ndim:
+            noise = 0.1 * rng.normal(size=variable.shape)
+            start = 1.0 if variable.path.endswith("gamma") else 0.0
+            variable.assign((start + noise).astype("float32"))
+    return model
+
+
+def train(model):
+    """Logs, learning rate, weight decay and weights of each step, as one dictionary."""
+    import keras
+
+    from keras_asit.callbacks import EMATeacher
+    from keras_asit.optimizers import pretraining_optimizer
+
+    # 4 steps of warm-up in a run of 16: rate and decay change with every step.
+    optimizer = pretraining_optimizer(
+        batch_size=256, epochs=4, steps_per_epoch=4, base_learning_rate=4e-3
+    )
+    compiled = "auto" if keras.backend.backend() == "jax" else False
+    model.compile(optimizer=optimizer, jit_compile=compiled)
+    teacher = EMATeacher(0.9, total_steps=10)
+    found = {}
+    for step, batch in enumerate(views()):
+        found[f"rate_{step}"] = float(optimizer.learning_rate)
+        found[f"decay_{step}"] = float(optimizer.weight_decay_now())
+        history = model.fit(
+            batch,
+            batch_size=CLIPS,
+            initial_epoch=step,
+            epochs=step + 1,
+            callbacks=[teacher],
+            verbose=0,
+        )
+        for name, value in history.history.items():
+            found[f"{name}_{step}"] = value[0]
+        for i, variable in enumerate(model.weights):
+            found[f"weight_{step}_{i}"] = np.stack(copies(variable))
+    return found
+
+
+def copies(variable):
+    """What each device holds of a variable."""
+    value = variable.value
+    if hasattr(value, "addressable_shards"):
+        return [np.asarray(shard.data) for shard in value.addressable_shards]
+    return [component.numpy() for component in getattr(value, "values", (value,))]
+
+
+@functools.cache
+def on_one_device():
+    model = pretrainer()
+    return {
+        "paths": np.array([weight.path for weight in model.weights]),
+        **train(model),
+    }
+
+
+def on_two_devices():
+    if os.environ["KERAS_BACKEND"] == "jax":
+        import keras
+
+        keras.distribution.set_distribution(keras.distribution.DataParallel())
+        return on_one_device()
+    import tensorflow as tf
+
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    two = [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.set_logical_device_configuration(cpu, two)
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with strategy.scope():
+        return {**on_one_device(), **draws_of_replicas(strategy)}
+
+
+def draws_of_replicas(strategy):
+    """What two replicas draw: masks of the corruption, and Keras' own random numbers."""
+    import keras
+    import tensorflow as tf
+
+    from keras_asit.layers import GMMLCorruption
+
+    clean = np.random.default_rng(0).normal(size=(4, 48, 32)).astype("float32")
+    corruption = GMMLCorruption(seed=3)
+    corruption.build(clean.shape)
+    plain = keras.random.SeedGenerator(3)
+
+    @tf.function
+    def draw():
+        _, mask = corruption(clean)
+        return mask, keras.random.uniform((4,), seed=plain)
+
+    masks, numbers = strategy.run(draw)
+    return {
+        "masks": np.stack([x.numpy() for x in masks.values]),
+        "plain": np.stack([x.numpy() for x in numbers.values]),
+    }
+
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(TESTS), str(TESTS.parent)]
+    run = on_two_devices if sys.argv[1] == "two" else on_one_device
+    np.savez(sys.argv[2], **run())
