@@ -63,19 +63,20 @@ def peak_rss_gb():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
-def matrix_rate(matmul, side, repetitions=3):
+def matrix_rate(prepare, side, repetitions=3):
     """The float32 matrix rate in GFLOP/s: the fastest of a few large products.
 
     Args:
-        matmul: Function of two float32 numpy arrays that returns their product,
-            on all processors, and does not return before it is there.
-        side: Rows and columns of the matrices.
+        prepare: Function of a float32 numpy matrix. It returns a function without
+            arguments that multiplies the matrix by itself, on all processors,
+            and comes back when the product is there.
+        side: Rows and columns of the matrix.
         repetitions: Products, after one that is not timed.
     """
-    a = np.random.default_rng(0).normal(size=(side, side)).astype("float32")
-    seconds = []
+    matrix = np.random.default_rng(0).normal(size=(side, side)).astype("float32")
+    multiply, seconds = prepare(matrix), []
     for _ in range(repetitions + 1):
         start = time.perf_counter()
-        matmul(a, a)
+        multiply()
         seconds.append(time.perf_counter() - start)
     return 2 * side**3 / min(seconds[1:]) / 1e9

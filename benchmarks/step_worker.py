@@ -4,8 +4,8 @@
 
 It builds the model, takes the first step, says so in a line of JSON on its
 standard output, and then waits for lines on its standard input: `steps 3` runs
-and times three steps, `matmul 3072` measures the float32 matrix rate by products
-of that side (PyTorch only), anything else ends it.
+and times three steps, `matmul 3072` measures the float32 matrix rate of the
+framework by products of that side, anything else ends it.
 
 A Keras worker sits inside `ASiTPretrainer.fit`: a callback waits for the next
 line between two batches, so that what is timed is the compiled step as `fit` runs
@@ -53,11 +53,12 @@ class Conversation:
         self.answers.write(json.dumps(facts) + "\n")
         self.answers.flush()
 
-    def next_steps(self, rate=None):
+    def next_steps(self, prepare_product):
         """Number of steps asked for next; 0 for none."""
         words = sys.stdin.readline().split()
-        while words[:1] == ["matmul"] and rate:
-            self.say({"gflops": rate(int(words[1]))})
+        while words[:1] == ["matmul"]:
+            rate = machine.matrix_rate(prepare_product, int(words[1]))
+            self.say({"gflops": rate})
             words = sys.stdin.readline().split()
         steps = int(words[1]) if words[:1] == ["steps"] else 0
         self.start()
@@ -80,7 +81,7 @@ def run_keras(network, views, conversation):
             if self.steps_left:
                 return
             conversation.answer(float(logs["loss"]))
-            self.steps_left = conversation.next_steps()
+            self.steps_left = conversation.next_steps(keras_product)
             self.model.stop_training = not self.steps_left
 
     backbone = ASiTBackbone(
@@ -122,16 +123,23 @@ def endless(views):
     return ((views,) for _ in itertools.repeat(None))
 
 
+def keras_product(matrix):
+    """The backend's own matrix product, outside XLA on TensorFlow."""
+    from keras import ops
+
+    matrix = ops.convert_to_tensor(matrix)
+    return lambda: ops.convert_to_numpy((matrix @ matrix)[0, 0])
+
+
 def run_torch(network, views, conversation):
     """Steps of the plain PyTorch peer."""
     import torch
 
     from benchmarks.torch_asit import Pretraining
 
-    def rate(side):
-        return machine.matrix_rate(
-            lambda a, b: torch.matmul(torch.from_numpy(a), torch.from_numpy(b)), side
-        )
+    def product(matrix):
+        matrix = torch.from_numpy(matrix)
+        return lambda: matrix @ matrix
 
     torch.manual_seed(0)
     pretraining, views = Pretraining(network), torch.from_numpy(views)
@@ -141,7 +149,7 @@ def run_torch(network, views, conversation):
         for _ in range(steps):
             loss = pretraining.step(views)
         conversation.answer(loss)
-        steps = conversation.next_steps(rate)
+        steps = conversation.next_steps(product)
 
 
 def main():

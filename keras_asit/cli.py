@@ -1,7 +1,9 @@
 """The program `asit`."""
 
 import argparse
+import math
 import os
+import re
 import sys
 
 BACKENDS = ("tensorflow", "jax", "torch")
@@ -15,22 +17,40 @@ def main(arguments=None):
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         settings.command(settings)
-    except (ValueError, OSError, ImportError) as error:
-        print(f"asit: error: {_one_line(error)}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
-        print("asit: interrupted", file=sys.stderr)
+        print("\nasit: interrupted", file=sys.stderr)
         return 130
+    except Exception as error:
+        message = _mendable(error)
+        if message is None:
+            raise
+        print(f"asit: error: {message}", file=sys.stderr)
+        return 2
     return 0
 
 
-def _one_line(error):
-    return " ".join(str(error).split())
+def _mendable(error):
+    """What an error says in one line, if the user can mend it; else None."""
+    message = " ".join(str(error).split())
+    # Broken clips, which tf.data reports in a class and with a context of its own.
+    broken = re.search(r"\d+ of \d+ clips could not be read.*passed over", message)
+    if broken:
+        return f"{broken.group()}. Mend or leave out these files"
+    if isinstance(error, ImportError) and error.name in BACKENDS:
+        return f"{message}; install it: pip install 'keras-asit[{error.name}]'"
+    return message if isinstance(error, (ValueError, OSError, ImportError)) else None
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage."""
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: error: {message}; see {self.prog} --help\n")
 
 
 def parser():
     """The argument parser, a subcommand a job."""
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="asit", description="Pretrain and reuse audio spectrogram transformers."
     )
     commands = top.add_subparsers(metavar="command", required=True)
@@ -65,15 +85,27 @@ def _add_quickstart(commands):
     ).add_argument
     add("--data", help="manifest of labelled clips (default: generated sound events)")
     add("--out", default="runs/quickstart", help="folder of the run")
-    add("--minutes", type=_positive, default=5.0, help="minutes for the whole run")
-    add("--steps", type=int, default=0, help="steps of pretraining instead of minutes")
+    add(
+        "--minutes",
+        type=_minutes,
+        default=5.0,
+        help="minutes for the whole run (default: 5)",
+    )
+    add("--steps", type=_whole(1), default=0, help="steps of pretraining, not minutes")
+    add(
+        "--fine-tuning-steps",
+        type=_whole(1),
+        default=300,
+        metavar="STEPS",
+        help="steps of each fine-tuning (default: 300)",
+    )
     add(
         "--labels",
         type=_labels,
         default=10,
         help="labelled clips a class for fine-tuning, or 'all' (default: 10)",
     )
-    add("--fold", default="1", help="fold to hold out, where there are folds")
+    add("--fold", default="1", help="fold to hold out, if there are any (default: 1)")
     add(
         "--unlabelled",
         nargs="+",
@@ -81,7 +113,7 @@ def _add_quickstart(commands):
         metavar="MANIFEST",
         help="further clips for pretraining",
     )
-    add("--seed", type=int, default=0, help="seed of weights, crops and choices")
+    add("--seed", type=_whole(0), default=0, help="of weights, crops and choices")
 
 
 def _quickstart(settings):
@@ -97,25 +129,44 @@ def _quickstart(settings):
             fold=settings.fold,
             unlabelled=tuple(settings.unlabelled),
             seed=settings.seed,
+            fine_tuning_steps=settings.fine_tuning_steps,
         )
     )
 
 
-def _positive(text):
-    number = float(text)
-    if not number > 0:
-        raise argparse.ArgumentTypeError(f"expected a number above 0, received {text}")
+def _minutes(text):
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = 0
+    if not 0 < minutes < math.inf:
+        raise argparse.ArgumentTypeError(
+            f"expected a number above 0, received {text!r}"
+        )
+    return minutes
+
+
+def _whole(least):
+    """A type of argument: a whole number from `least` on that numpy takes as a seed."""
+
+    def number(text):
+        if not text.isdecimal() or not least <= int(text) < 2**32:
+            raise argparse.ArgumentTypeError(
+                f"expected a whole number of {least} or more, received {text!r}"
+            )
+        return int(text)
+
     return number
 
 
 def _labels(text):
+    """Clips a class; 0 stands for all."""
     if text == "all":
         return 0
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(
-            f"expected a number of clips of 1 or more, or 'all'; received {text!r}"
-        )
-    return int(text)
+    try:
+        return _whole(1)(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}; or 'all'") from None
 
 
 if __name__ == "__main__":

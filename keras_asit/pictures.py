@@ -8,14 +8,34 @@ from pathlib import Path
 import numpy as np
 
 
-def _figure(width, height):
+def need_matplotlib():
+    """Raises an ImportError that says how to install it, where it is not."""
     try:
-        from matplotlib.figure import Figure
+        import matplotlib  # noqa: F401
     except ImportError as error:
         raise ImportError(
             "Pictures need matplotlib: pip install 'keras-asit[plots]'."
         ) from error
+
+
+def _figure(width, height):
+    need_matplotlib()
+    from matplotlib.figure import Figure
+
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def _grid(number, columns, width, height):
+    """A figure with `number` axes in rows of at most `columns`."""
+    if number < 1:
+        raise ValueError("Expected something to draw; received nothing.")
+    columns = min(columns, number)
+    rows = -(-number // columns)
+    figure = _figure(width * columns, height * rows)
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid[number:]:
+        axes.set_visible(False)
+    return figure, grid[:number]
 
 
 def save(figure, path):
@@ -63,15 +83,10 @@ def spectrograms(items, seconds=None, columns=4, limits=None):
             spectrogram's own where not given.
     """
     items = list(items)
-    columns = min(columns, len(items))
-    rows = -(-len(items) // columns)
-    figure = _figure(3.4 * columns, 2.5 * rows)
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes, (title, spectrogram) in zip(grid, items, strict=False):
+    figure, grid = _grid(len(items), columns, 3.4, 2.5)
+    for axes, (title, spectrogram) in zip(grid, items, strict=True):
         show_spectrogram(axes, spectrogram, seconds, limits)
         axes.set_title(title, fontsize=9)
-    for axes in grid[len(items) :]:
-        axes.set_visible(False)
     return figure
 
 
@@ -119,11 +134,8 @@ def learning_curves(histories, title=""):
     quantities = []
     for history in histories.values():
         quantities += [name for name in history if name not in quantities]
-    columns = min(4, len(quantities))
-    rows = -(-len(quantities) // columns)
-    figure = _figure(3.6 * columns, 2.6 * rows)
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes, quantity in zip(grid, quantities, strict=False):
+    figure, grid = _grid(len(quantities), 4, 3.6, 2.6)
+    for axes, quantity in zip(grid, quantities, strict=True):
         for run, history in histories.items():
             if quantity in history:
                 values = history[quantity]
@@ -132,8 +144,6 @@ def learning_curves(histories, title=""):
         axes.set_xlabel("epoch")
         if len(histories) > 1:
             axes.legend(fontsize=7)
-    for axes in grid[len(quantities) :]:
-        axes.set_visible(False)
     figure.suptitle(title, fontsize=10)
     return figure
 
@@ -151,7 +161,7 @@ def bars(values, title="", unit="%", reference=None):
     axes = figure.subplots()
     names = list(values)
     places = axes.barh(names, [values[name] for name in names], color="#4477aa")
-    axes.bar_label(places, fmt="%.1f", padding=3)
+    axes.bar_label(places, fmt="%.3g", padding=3)
     axes.invert_yaxis()
     axes.set_xlabel(unit)
     axes.margins(x=0.12)

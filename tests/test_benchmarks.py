@@ -64,7 +64,7 @@ def test_ratios_are_taken_within_a_round():
     rows = summary(
         {"torch": answers(1.0, 4.0, 2.0), "jax": answers(2.0, 4.0, 1.0)},
         {"torch": {"seconds": 1.0}, "jax": {"seconds": 9.0}},
-        rates=[10.0, 10.0, 10.0],
+        rates={"torch": [5.0, 5.0, 10.0], "jax": [10.0, 10.0, 5.0]},
         steps=1,
         batch=2,
         flops=1e9,
@@ -79,7 +79,9 @@ def test_ratios_are_taken_within_a_round():
 
 def test_matrix_rate_is_a_rate():
     calls = []
-    rate = machine.matrix_rate(lambda a, b: calls.append(a @ b), 16, repetitions=2)
+    rate = machine.matrix_rate(
+        lambda a: lambda: calls.append(a @ a), side=16, repetitions=2
+    )
     assert np.isfinite(rate)
     assert rate > 0
     assert len(calls) == 3

@@ -1,6 +1,7 @@
 """The schedule of the EMA teacher."""
 
 import keras
+from keras import ops
 
 from keras_asit.schedules import linear_over_epochs
 
@@ -83,12 +84,16 @@ class EMATeacher(keras.callbacks.Callback):
                 self.params["epochs"],
             )
         )
-        self._steps_before = float(self.model.steps_done)
+        self._steps_before = self._steps_done()
 
     def on_epoch_end(self, epoch, logs=None):
         if self._steps is None:
-            steps = float(self.model.steps_done) - self._steps_before
+            steps = self._steps_done() - self._steps_before
             self._set_momentum(epoch + 1, int(steps))
+
+    def _steps_done(self):
+        # A mirrored variable of `tf.distribute` becomes a number by way of a tensor.
+        return float(ops.convert_to_tensor(self.model.steps_done))
 
     def _set_momentum(self, epochs_done, steps_per_epoch):
         """Writes the curve into the model's weights.
@@ -103,4 +108,4 @@ class EMATeacher(keras.callbacks.Callback):
         model.momentum_end.assign(self.final_momentum if known else self.momentum)
         model.momentum_steps.assign(max(total, 1))
         done = epochs_done * (steps_per_epoch or 0)
-        model.momentum_from_step.assign(float(model.steps_done) - done)
+        model.momentum_from_step.assign(self._steps_done() - done)

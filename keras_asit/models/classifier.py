@@ -101,9 +101,10 @@ class ASiTClassifier(keras.Model):
     def _features(self, inputs):
         backbone = self.backbone
         expected = (backbone.num_frames, backbone.num_mel_bins)
-        if len(inputs.shape) == 2:
+        rank = _known_rank(inputs)
+        if rank == 2:
             return backbone.frontend(inputs)
-        if len(inputs.shape) == 3 and tuple(inputs.shape[1:]) == expected:
+        if rank == 3 and tuple(inputs.shape[1:]) == expected:
             return inputs
         raise ValueError(
             f"Expected features (B, {expected[0]}, {expected[1]}) or waveforms "
@@ -135,7 +136,13 @@ class ASiTClassifier(keras.Model):
 
     def probabilities(self, inputs, batch_size=32):
         """Class probabilities `(N, C)` of features or waveforms, as numpy."""
-        logits = self.predict(inputs, batch_size=batch_size, verbose=0)
+        starts = range(0, len(inputs), batch_size)
+        batches = (inputs[start : start + batch_size] for start in starts)
+        features = [ops.convert_to_numpy(self._features(batch)) for batch in batches]
+        # Always features, so that one graph serves files and features.
+        logits = self.predict(
+            np.concatenate(features), batch_size=batch_size, verbose=0
+        )
         activation = keras.activations.get("sigmoid" if self.multi_label else "softmax")
         return ops.convert_to_numpy(activation(ops.convert_to_tensor(logits)))
 
@@ -179,6 +186,17 @@ class ASiTClassifier(keras.Model):
             config["backbone"], custom_objects=custom_objects
         )
         return cls(**{**config, "backbone": backbone})
+
+
+def _known_rank(inputs):
+    try:
+        return len(inputs.shape)
+    except ValueError:
+        raise ValueError(
+            "Expected features (B, T, F) or waveforms (B, samples), but not one "
+            "after the other: TensorFlow has made a graph for one of them. Call "
+            "compile() before you change from one to the other."
+        ) from None
 
 
 def cover(wave, samples):

@@ -1,16 +1,16 @@
 """The clips of a quickstart: what to train with and what to hold out."""
 
 import dataclasses
-import logging
+import os
+import warnings
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
 from keras_asit import data, training
 from keras_asit.audio import AudioError
 from keras_asit.data import synthetic
-
-log = logging.getLogger("keras_asit.quickstart")
 
 GENERATED = {"train": 150, "test": 40}
 PRETRAINING_SPLITS = ("pretrain", "unlabelled")
@@ -23,7 +23,8 @@ class Task:
     Attributes:
         train: Labelled clips to train with.
         test: Held-out clips.
-        pretraining: Paths of the clips without labels; no held-out clip.
+        pretraining: Paths of the clips for pretraining, labels aside: those to train
+            with, those without a label, and further ones; no held-out clip.
         held_out: What was held out, in words.
     """
 
@@ -33,27 +34,50 @@ class Task:
     held_out: str
 
 
-def load_task(settings, out):
-    """Splits the clips: by fold, by split, or the generated default."""
-    if settings.data is None:
-        log.info("Making sound events (a deterministic generator, no download)")
-        path = synthetic.write_dataset(
-            Path(out).parent / "sound_events", splits=GENERATED, seed=0
-        )
-        manifest = data.read_manifest(path)
-    else:
-        manifest = data.read_manifest(settings.data)
-    train, test, held_out = split(manifest, settings.fold)
+def load_task(settings):
+    """The clips of a run: those of a manifest, or generated beside the run's folder.
+
+    Raises:
+        ValueError: If a manifest cannot be used, or clips have more than one label.
+    """
     extra = [data.read_manifest(path) for path in settings.unlabelled]
-    known = set(test.paths)
-    pretraining = (
-        [manifest.where(split=lambda s: s in PRETRAINING_SPLITS)]
-        if ("split" in manifest.columns)
-        else []
-    )
-    paths = [p for m in [train, *pretraining, *extra] for p in m.paths]
-    paths = np.array(sorted({p for p in paths if p not in known}), dtype=object)
-    return Task(train, test, paths, held_out)
+    source = settings.data
+    if source is None:
+        events = Path(settings.out).parent / "sound_events"
+        source = synthetic.write_dataset(events, splits=GENERATED, seed=0)
+    manifest = data.read_manifest(source)
+    if manifest.is_multi_label:
+        raise ValueError(
+            f"Expected one label a clip in {source}; received clips with several. "
+            "Keep one of them, or leave those clips out."
+        )
+    train, test, held_out = split(manifest, settings.fold)
+    _warn_of_missing_classes(train, test)
+    sources = [train.paths, _without_labels(manifest), *(e.paths for e in extra)]
+    return Task(train, test, _other_paths(np.concatenate(sources), test), held_out)
+
+
+def _warn_of_missing_classes(train, test):
+    missing = set(test.labels) - set(train.labels)
+    if missing:
+        warnings.warn(
+            f"There is no clip to train with of {sorted(missing)}: held-out clips of "
+            "these classes count as wrong.",
+            stacklevel=2,
+        )
+
+
+def _without_labels(manifest):
+    splits = manifest.columns.get("split", [""] * len(manifest))
+    return manifest.paths[np.isin(splits, PRETRAINING_SPLITS)]
+
+
+def _other_paths(paths, test):
+    """Each path once, without the files of `test` under whatever name."""
+    held_out = {os.path.realpath(path) for path in test.paths}
+    others = {os.path.realpath(path): path for path in paths}
+    kept = sorted(path for real, path in others.items() if real not in held_out)
+    return np.array(kept, dtype=object)
 
 
 def split(manifest, fold):
@@ -103,8 +127,6 @@ def model_for(manifest):
 
 def _typical_clip(manifest, looked_at=50):
     """Median length in seconds and commonest rate, by reading a few clips."""
-    import soundfile
-
     paths = manifest.paths[:: max(1, len(manifest) // looked_at)]
     infos = []
     for path in paths:

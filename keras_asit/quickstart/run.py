@@ -5,6 +5,7 @@ the same backbone from random weights under one budget, and compares both on
 held-out clips, beside the floor of log-mel statistics and logistic regression.
 """
 
+import contextlib
 import dataclasses
 import json
 import logging
@@ -60,22 +61,30 @@ class Settings:
 
 
 def run(settings):
-    """Runs the whole job and returns its results, as in `results.json`."""
+    """Runs the whole job and returns its results, as in `results.json`.
+
+    Args:
+        settings: `Settings`.
+
+    Raises:
+        ValueError: If the clips or the folder cannot be used, in words for the user.
+        ImportError: If matplotlib, which draws the pictures, is not installed.
+    """
     started = time.monotonic()
+    pictures.need_matplotlib()
+    task = load_task(settings)
     out = new_folder(settings.out)
     with _logging_to(out / "log.txt"):
         _write_json(out / "run.json", dataclasses.asdict(settings))
-        results = _run(settings, out, started)
-        _write_json(out / "results.json", results)
+        results = _run(settings, task, out, started)
         log.info("")
         log.info("Everything is in %s", out)
         log.info(last_line(results))
     return results
 
 
-def _run(settings, out, started):
+def _run(settings, task, out, started):
     keras.utils.set_random_seed(settings.seed)
-    task = load_task(settings, out)
     log.info(
         "%d labelled clips to train with, %d held out (%s), %d for pretraining",
         *(len(task.train), len(task.test), task.held_out, len(task.pretraining)),
@@ -110,8 +119,7 @@ def _run(settings, out, started):
         tuning, labelled, task, settings, pretrainer.teacher
     )
     log.info("from the pretrained backbone: %.1f %%", scores["pretrained"])
-    _draw(out, task, model, pretrainer, history, histories, scores, floor)
-    return {
+    results = {
         "accuracy": scores,
         "floor": floor,
         "chance": 100 / len(task.train.class_names),
@@ -128,6 +136,9 @@ def _run(settings, out, started):
         "versions": {"keras_asit": __version__, "keras": keras.__version__},
         "backend": keras.backend.backend(),
     }
+    _write_json(out / "results.json", results)
+    _draw(out, task, model, pretrainer, history, histories, scores, floor)
+    return results
 
 
 def last_line(results):
@@ -200,30 +211,40 @@ def _pretrain(model, frontend, task, settings, minutes):
 
 
 def new_folder(out):
-    """Makes the folder of a run; an existing one gets a number instead."""
-    folder, number = Path(out), 1
-    while folder.exists() and any(folder.iterdir()):
-        number += 1
-        folder = Path(f"{out}-{number}")
-    folder.mkdir(parents=True, exist_ok=True)
+    """Makes the folder of a run; one that holds files gets a number instead.
+
+    Raises:
+        ValueError: If there cannot be such a folder.
+    """
+    wanted = folder = Path(out).absolute()
+    number = 1
+    try:
+        while folder.is_dir() and any(folder.iterdir()):
+            number += 1
+            folder = wanted.with_name(f"{wanted.name}-{number}")
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"Cannot make the folder {out} ({error.strerror}). Name one to write to."
+        ) from error
     return folder
 
 
 def _draw(out, task, model, pretrainer, history, histories, scores, floor):
     frontend = pretrainer.student.frontend
+    shown = _readable_clips(task.test, frontend.sample_rate)
     views = data.pretraining_dataset(
-        list(task.test.paths[:: max(1, len(task.test) // 4)][:4]),
-        batch_size=4,
+        shown,
+        batch_size=len(shown),
         sample_rate=frontend.sample_rate,
         crop_seconds=model.crop_seconds,
         frontend=frontend,
         shuffle=False,
     )
     arrays = pretrainer.reconstruct(next(iter(views)))
-    names = task.test.labels[:: max(1, len(task.test) // 4)][:4]
     drawn = {
         "reconstructions.png": pictures.reconstructions(
-            arrays, titles=list(names), seconds=model.crop_seconds
+            arrays, titles=list(shown.labels), seconds=model.crop_seconds
         ),
         "pretraining.png": pictures.learning_curves(
             {"pretraining": history}, "pretraining"
@@ -239,23 +260,36 @@ def _draw(out, task, model, pretrainer, history, histories, scores, floor):
         pictures.save(figure, out / name)
 
 
+def _readable_clips(manifest, sample_rate, number=4):
+    """Up to `number` clips from all over a manifest."""
+    reader = data.ClipReader(manifest.paths, sample_rate, max_failure_share=1.0)
+    starts = np.linspace(0, len(manifest), number, endpoint=False).astype(int)
+    return manifest.take(sorted({reader.read_or_next(i)[1] for i in starts}))
+
+
 def _write_json(path, value):
-    path.write_text(json.dumps(value, indent=2) + "\n")
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
-class _logging_to:
-    """Shows the log on the screen and keeps it in a file."""
-
-    def __init__(self, path):
-        self.handlers = [logging.StreamHandler(sys.stdout), logging.FileHandler(path)]
-
-    def __enter__(self):
-        log.setLevel(logging.INFO)
-        for handler in self.handlers:
-            handler.setFormatter(logging.Formatter("%(message)s"))
-            log.addHandler(handler)
-
-    def __exit__(self, *_):
-        for handler in self.handlers:
-            log.removeHandler(handler)
-            handler.close()
+@contextlib.contextmanager
+def _logging_to(path):
+    """Shows the log on the screen and keeps it, with the warnings, in a file."""
+    warned = logging.getLogger("py.warnings")
+    file = logging.FileHandler(path, encoding="utf-8")
+    handlers = [
+        (log, logging.StreamHandler(sys.stdout)),
+        (log, file),
+        (warned, logging.StreamHandler(sys.stderr)),
+        (warned, file),
+    ]
+    log.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    for logger, handler in handlers:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        for logger, handler in handlers:
+            logger.removeHandler(handler)
+        file.close()

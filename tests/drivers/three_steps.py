@@ -113,7 +113,7 @@ def on_two_devices():
 
 
 def draws_of_replicas(strategy):
-    """What two replicas draw: masks of the corruption, and Keras' own random numbers."""
+    """What two replicas draw: masks, and random numbers by Keras' own generator."""
     import keras
     import tensorflow as tf
 

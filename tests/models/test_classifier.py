@@ -31,6 +31,7 @@ def fitted():
     model.compile(optimizer=keras.optimizers.Adam(1e-3), **COMPILED)
     targets = np.arange(CLIPS) % 3
     of_features = model.fit(features(), targets, batch_size=CLIPS, verbose=0)
+    model.compile(optimizer=model.optimizer, **COMPILED)
     waves = waveforms(CLIPS, 1)[:, 0]
     of_waves = model.fit(waves, targets, batch_size=CLIPS, verbose=0)
     return model, of_features.history, of_waves.history
@@ -41,6 +42,17 @@ def test_fit_takes_features_and_waveforms(fitted):
     for history in histories:
         assert set(history) == {"loss", "accuracy"}
         assert np.isfinite(history["loss"]).all()
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="only a TensorFlow graph forgets"
+)
+def test_features_and_waveforms_in_turn_need_a_new_graph(fitted):
+    model = fitted[0]
+    targets = np.arange(CLIPS) % 3
+    with pytest.raises(ValueError, match=r"Call compile\(\) before you change"):
+        model.fit(features(), targets, batch_size=CLIPS, verbose=0)
+    model.compile(optimizer=model.optimizer, **COMPILED)
 
 
 def test_waveforms_go_through_the_frontend(fitted):

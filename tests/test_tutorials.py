@@ -1,0 +1,80 @@
+"""Every tutorial runs from top to bottom, and lies in the repository without outputs."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).resolve().parent.parent
+TUTORIALS = sorted((ROOT / "tutorials").glob("*.ipynb"))
+FEWEST_PICTURES = {"01_hear_and_see": 10}
+
+
+@pytest.fixture(scope="module", params=TUTORIALS, ids=lambda file: file.stem)
+def tutorial(request):
+    """File and content of one tutorial."""
+    return request.param, nbformat.read(request.param, as_version=4)
+
+
+@pytest.fixture
+def quick(monkeypatch, tmp_path):
+    """Two steps of training on generated sounds; kernels inherit the environment."""
+    monkeypatch.setenv("KERAS_ASIT_TUTORIAL_STEPS", "2")
+    monkeypatch.delenv("KERAS_ASIT_DATA", raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.delenv("MPLBACKEND", raising=False)
+    return tmp_path
+
+
+def outputs(notebook):
+    for cell in notebook.cells:
+        yield from cell.get("outputs", [])
+
+
+def test_there_are_tutorials():
+    assert [file.stem for file in TUTORIALS] == sorted(FEWEST_PICTURES)
+
+
+def test_runs_and_draws(tutorial, quick):
+    file, notebook = tutorial
+    client = NotebookClient(
+        notebook,
+        timeout=240,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(quick)}},
+    )
+    client.execute()  # raises CellExecutionError with the cell's traceback
+    found = list(outputs(notebook))
+    assert not [out for out in found if out.output_type == "error"]
+    assert not [o for o in found if "Traceback" in o.get("text", "")]
+    pictures = [out for out in found if "image/png" in out.get("data", {})]
+    assert len(pictures) >= FEWEST_PICTURES[file.stem]
+    assert os.environ["KERAS_BACKEND"] in "".join(out.get("text", "") for out in found)
+
+
+def test_is_stripped_and_valid(tutorial):
+    _, notebook = tutorial
+    nbformat.validate(notebook)
+    assert not list(outputs(notebook)), "clear all outputs before committing"
+    counts = [cell.get("execution_count") for cell in notebook.cells]
+    assert not any(counts), "clear all outputs before committing"
+    assert notebook.metadata.kernelspec.name == "python3"
+
+
+def test_begins_with_its_title_and_ends_with_exercises(tutorial):
+    _, notebook = tutorial
+    assert notebook.cells[0].source.startswith("# ")
+    assert "## Exercises" in notebook.cells[-1].source
+
+
+@pytest.mark.parametrize("command", [["check"], ["format", "--check"]])
+def test_is_linted(tutorial, command):
+    file, _ = tutorial
+    ruff = [sys.executable, "-m", "ruff", *command, str(file)]
+    done = subprocess.run(ruff, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

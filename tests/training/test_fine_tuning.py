@@ -1,0 +1,161 @@
+import keras
+import numpy as np
+import pytest
+import soundfile
+from tiny_asit import values
+
+from keras_asit import data, models, training
+
+RATE, SECONDS = 8000, 0.4
+MODEL = training.SmallModel(
+    RATE, SECONDS, num_frames=32, num_mel_bins=32, hidden_dim=16, num_layers=1
+)
+
+
+@pytest.fixture
+def clips(tmp_path):
+    """Nine clips of 0.3 to 1.1 s: low, middle and high tones."""
+    for i in range(9):
+        name = ("high", "low", "middle")[i % 3]
+        pitch = {"low": 200, "middle": 700, "high": 2000}[name]
+        time = np.arange(2400 + 800 * i) / RATE
+        noise = 0.01 * np.random.default_rng(i).normal(size=len(time))
+        (tmp_path / name).mkdir(exist_ok=True)
+        wave = 0.3 * np.sin(2 * np.pi * pitch * time) + noise
+        soundfile.write(tmp_path / name / f"{i}.wav", wave, RATE)
+    return data.read_manifest(tmp_path)
+
+
+def new_backbone(seed=0):
+    keras.utils.set_random_seed(seed)
+    return MODEL.backbone(MODEL.frontend(mean=-8.0, std=4.0))
+
+
+def new_tuning(clips, steps=4, **options):
+    return training.FineTuning(
+        new_backbone(),
+        clips.class_names,
+        crop_seconds=SECONDS,
+        steps=steps,
+        batch_size=4,
+        **options,
+    )
+
+
+def trained(tuning, clips, *arguments, **options):
+    """The weights and the losses after a run."""
+    classifier, history = tuning.run(clips, *arguments, **options)
+    return values(classifier.weights), history["loss"]
+
+
+def same(one, other):
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_a_run_starts_anew_each_time(clips):
+    tuning, weights = new_tuning(clips), new_backbone(seed=7)
+    before = values(weights.weights)
+    first, losses = trained(tuning, clips, weights, seed=3)
+    trained(tuning, clips, None, seed=4)
+    again, losses_again = trained(tuning, clips, weights, seed=3)
+    assert losses == losses_again
+    assert same(first, again)
+    assert same(before, values(weights.weights)), "the given weights were trained"
+
+
+def test_a_run_without_weights_starts_anew_each_time(clips):
+    tuning = new_tuning(clips)
+    first, _ = trained(tuning, clips, seed=3)
+    again, _ = trained(tuning, clips, seed=3)
+    assert same(first, again)
+
+
+def test_seeds_and_weights_make_a_difference(clips):
+    tuning = new_tuning(clips)
+    scratch, _ = trained(tuning, clips, seed=3)
+    assert not same(scratch, trained(tuning, clips, seed=4)[0])
+    given, _ = trained(tuning, clips, new_backbone(seed=7), seed=3)
+    assert not same(scratch, given)
+    assert not same(given, trained(tuning, clips, new_backbone(seed=8), seed=3)[0])
+
+
+class Start(keras.callbacks.Callback):
+    """The classifier's weights when training begins."""
+
+    def on_train_begin(self, logs=None):
+        self.backbone = values(self.model.backbone.weights)
+        self.head = values(self.model.head.weights)
+        self.iterations = int(self.model.optimizer.iterations)
+
+
+def test_a_run_starts_from_the_given_weights_and_a_new_head(clips):
+    tuning, weights, start = new_tuning(clips), new_backbone(seed=7), Start()
+    tuning.run(clips, weights, seed=3, callbacks=[start])
+    assert same(start.backbone, values(weights.weights))
+    head = start.head
+    assert start.iterations == 0
+    tuning.run(clips, None, seed=3, callbacks=[start])
+    assert not same(start.backbone, values(weights.weights))
+    assert same(head, start.head), "both runs compare with the same head"
+    assert np.any(head[0])
+    assert not np.any(head[1])
+
+
+def test_weights_of_a_pretrainers_teacher_are_trained(clips):
+    weights = new_backbone(seed=7)
+    weights.trainable = False
+    classifier, _ = new_tuning(clips).run(clips, weights)
+    trained_weights = values(classifier.backbone.weights)
+    assert not same(trained_weights, values(weights.weights))
+
+
+def test_a_run_has_its_steps_whatever_the_number_of_clips(clips):
+    tuning = new_tuning(clips, steps=5)
+    for few in (clips, clips.take([0, 1, 2])):
+        classifier, history = tuning.run(few)
+        assert int(classifier.optimizer.iterations) == 5
+        assert set(history) == {"loss", "accuracy"}
+
+
+def test_tones_are_learned(clips):
+    tuning = new_tuning(clips, steps=60, learning_rate=1e-2, drop_path=0.0)
+    classifier, history = tuning.run(clips)
+    assert history["loss"][-1] < 0.5 * history["loss"][0]
+    scores, indices = training.clip_probabilities(classifier, clips)
+    assert np.mean(scores.argmax(axis=1) == clips.targets()[indices]) > 0.8
+
+
+def test_weights_of_another_architecture(clips):
+    wide = training.SmallModel(
+        RATE, SECONDS, num_frames=32, num_mel_bins=32, hidden_dim=32, num_layers=1
+    )
+    with pytest.raises(ValueError):
+        new_tuning(clips).run(clips, wide.backbone(wide.frontend()))
+
+
+def new_classifier(clips):
+    return models.ASiTClassifier(
+        new_backbone(), 3, pooling="mean", class_names=clips.class_names
+    )
+
+
+def test_clip_probabilities_are_predict_files(clips):
+    classifier = new_classifier(clips)
+    scores, indices = training.clip_probabilities(classifier, clips)
+    assert list(indices) == list(range(len(clips)))
+    assert scores.shape == (len(clips), 3)
+    for path, row in zip(clips.paths, scores, strict=True):
+        expected = dict(classifier.predict_file(path))
+        for name, value in zip(clips.class_names, row, strict=True):
+            assert value == pytest.approx(expected[name], abs=1e-5)
+
+
+def test_clip_probabilities_pass_over_a_broken_clip(clips, tmp_path):
+    many = clips.take(np.tile(np.arange(len(clips)), 3))  # 1 of 27 may fail
+    broken = tmp_path / "broken.wav"
+    broken.write_text("not audio")
+    many.paths[4] = str(broken)
+    with pytest.warns(UserWarning, match=r"1 of 27 clips(.|\n)*broken\.wav"):
+        scores, indices = training.clip_probabilities(new_classifier(clips), many)
+    assert list(indices) == [i for i in range(27) if i != 4]
+    assert len(scores) == 26
