@@ -92,8 +92,8 @@ class EMATeacher(keras.callbacks.Callback):
             self._set_momentum(epoch + 1, int(steps))
 
     def _steps_done(self):
-        # A mirrored variable of `tf.distribute` becomes a number by way of a tensor.
-        return float(ops.convert_to_tensor(self.model.steps_done))
+        # `float` does not take the mirrored variables of `tf.distribute`.
+        return float(ops.convert_to_numpy(self.model.steps_done))
 
     def _set_momentum(self, epochs_done, steps_per_epoch):
         """Writes the curve into the model's weights.

@@ -16,22 +16,26 @@ from tqdm import tqdm
 from keras_asit.data.event_shapes import SHAPES, coloured_noise, decibels
 
 CLASS_NAMES = tuple(SHAPES)
-GENERATOR_VERSION = 1  # part of every clip's seed: a changed sound gets a new file
+SCENE_SECONDS = 1.3
+GENERATOR_VERSION = 2  # part of every clip's seed: a changed sound gets a new file
 COLUMNS = ("path", "label", "split", "seed")
 
 
-def sound_event(class_name, seed, sample_rate=16000, seconds=2.0):
-    """Makes one clip: an event of a class at a random time, in noise.
+def sound_event(class_name, seed, sample_rate=16000, seconds=4.0):
+    """Makes one clip: one kind of sound, heard again and again in changing noise.
 
-    The background is noise of a random colour through a random slow filter, 0 to 20 dB
-    below the event. In one clip of five a second event, of any class and 20 to 30 dB
-    quieter, sounds as well. The same arguments give the same samples.
+    A clip is a row of scenes of about 1.3 s. Every scene has an event of the class,
+    drawn anew, at a random time, and a background of its own: noise of a random colour
+    through a random slow filter, 0 to 20 dB below the event. What parts of a clip share
+    is the class, as with a dog that barks more than once. In one clip of five an event
+    of any class, 20 to 30 dB quieter, sounds as well. The same arguments give the same
+    samples.
 
     Args:
         class_name: one of `CLASS_NAMES`.
         seed: non-negative integer.
         sample_rate: samples per second.
-        seconds: length of the clip; the event takes 55 to 85 % of it.
+        seconds: length of the clip; an event takes 55 to 85 % of its scene.
 
     Returns:
         float32 [samples] in [-1, 1], samples = round(sample_rate * seconds).
@@ -42,7 +46,7 @@ def sound_event(class_name, seed, sample_rate=16000, seconds=2.0):
     Example:
         >>> wave = sound_event("chirp_up", seed=3)
         >>> wave.shape
-        (32000,)
+        (64000,)
     """
     if class_name not in SHAPES:
         raise ValueError(
@@ -56,15 +60,23 @@ def sound_event(class_name, seed, sample_rate=16000, seconds=2.0):
         )
     rng = np.random.default_rng([zlib.crc32(class_name.encode()), seed])
     samples = round(sample_rate * seconds)
-    event = _place(rng, SHAPES[class_name], samples, sample_rate)
-    noise = coloured_noise(rng, samples, sample_rate)
-    wave = event + decibels(-rng.uniform(0, 20)) * noise
+    scenes = np.array_split(np.arange(samples), max(1, round(seconds / SCENE_SECONDS)))
+    wave = np.concatenate(
+        [_scene(rng, SHAPES[class_name], len(scene), sample_rate) for scene in scenes]
+    )
     if rng.random() < 0.2:
         shape = SHAPES[rng.choice(CLASS_NAMES)]
         quiet = decibels(-rng.uniform(20, 30))
         wave += quiet * _place(rng, shape, samples, sample_rate)
     peak = decibels(-rng.uniform(1, 6))
     return (peak * wave / np.abs(wave).max()).astype("float32")
+
+
+def _scene(rng, shape, samples, rate):
+    """An event, up to 6 dB below the loudest, in a background of its own."""
+    event = _place(rng, shape, samples, rate)
+    noise = decibels(-rng.uniform(0, 20)) * coloured_noise(rng, samples, rate)
+    return decibels(-rng.uniform(0, 6)) * (event + noise)
 
 
 def _place(rng, shape, samples, rate):
@@ -83,7 +95,7 @@ def write_dataset(
     unlabelled=0,
     seed=0,
     sample_rate=16000,
-    seconds=2.0,
+    seconds=4.0,
     splits=None,
 ):
     """Writes sound events as 16-bit FLAC files with a manifest, once.

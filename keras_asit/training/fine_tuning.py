@@ -90,7 +90,11 @@ class FineTuning:
         )
         stop = Budget(1.0, steps=self.steps, label="fine-tuning", schedule=False)
         history = classifier.fit(
-            train, epochs=ENDLESS, verbose=0, callbacks=[stop, *callbacks]
+            train,
+            epochs=ENDLESS,
+            shuffle=False,  # The dataset does, by the seed.
+            verbose=0,
+            callbacks=[stop, *callbacks],
         )
         return classifier, history.history
 

@@ -73,6 +73,7 @@ def pretrain(
     history = pretrainer.fit(
         views,
         epochs=ENDLESS,
+        shuffle=False,  # The dataset does, by the seed.
         verbose=0,
         callbacks=[teacher, budget, *callbacks],
     )

@@ -42,7 +42,7 @@ def contents(directory):
 def test_every_class_is_audible_and_in_range(name):
     for seed in range(5):
         wave = synthetic.sound_event(name, seed)
-        assert wave.shape == (32000,) and wave.dtype == np.float32
+        assert wave.shape == (64000,) and wave.dtype == np.float32
         assert np.isfinite(wave).all()
         assert 0.4 < np.abs(wave).max() <= 1
         assert np.sqrt(np.mean(wave**2)) > 1e-3

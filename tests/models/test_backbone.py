@@ -189,7 +189,8 @@ def frontend():
 
 
 def test_config_round_trip():
-    backbone = ASiTBackbone(**TINY, drop_path=0.1, frontend=frontend(), name="ours")
+    options = {"drop_path": 0.1, "kernel_std": None, "frontend": frontend()}
+    backbone = ASiTBackbone(**TINY, **options, name="ours")
     config = json.loads(json.dumps(keras.saving.serialize_keras_object(backbone)))
     revived = keras.saving.deserialize_keras_object(config)
     assert isinstance(revived, ASiTBackbone)
@@ -199,6 +200,7 @@ def test_config_round_trip():
         assert revived.get_config()[name] == value
     assert revived.frontend.get_config() == backbone.frontend.get_config()
     assert revived.drop_path == 0.1
+    assert revived.kernel_std is revived.blocks[0].kernel_std is None
 
 
 def test_saved_and_loaded_to_the_bit(tmp_path):

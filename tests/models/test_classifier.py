@@ -218,9 +218,9 @@ def test_exported_model_serves_the_same(fitted, tmp_path, kind):
     inputs = features(3) if kind == "features" else waveforms(3, 1)[:, 0]
     signature = [keras.InputSpec(shape=(None, *inputs.shape[1:]), dtype="float32")]
     model.export(str(tmp_path / kind), input_signature=signature, verbose=False)
-    served = tf.saved_model.load(str(tmp_path / kind)).serve(inputs)
+    served = tf.saved_model.load(str(tmp_path / kind))
     expected = ops.convert_to_numpy(model(inputs))
-    np.testing.assert_allclose(served.numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(served.serve(inputs).numpy(), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(

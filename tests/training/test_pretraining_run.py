@@ -62,9 +62,7 @@ def test_a_run_trains_student_and_teacher(paths):
 
 
 def test_a_run_of_steps_can_be_repeated(paths):
-    runs = [
-        pretrain(paths, training.Budget(1e-3, steps=4), seed=5) for _ in range(2)
-    ]
+    runs = [pretrain(paths, training.Budget(1e-3, steps=4), seed=5) for _ in range(2)]
     (first, history), (again, history_again) = runs
     assert history == history_again
     for one, other in zip(values(first.weights), values(again.weights), strict=True):

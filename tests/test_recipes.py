@@ -1,0 +1,173 @@
+"""Every recipe runs for a moment, on a miniature of its data set's own layout."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from keras_asit import data, presets
+from recipes.esc10 import prepare, results, train
+
+RECIPES = Path(__file__).resolve().parent.parent / "recipes"
+COVERED = {"esc10"}  # each by the tests below that bear its name
+PARTS = ["README.md", "config.py", "prepare.py", "train.py"]
+
+
+def recipe_folders():
+    return {file.parent.name for file in RECIPES.glob("*/*") if file.is_file()}
+
+
+def test_every_recipe_is_covered():
+    assert recipe_folders() == COVERED, "a recipe without a test, or a test without one"
+
+
+@pytest.mark.parametrize("name", sorted(COVERED))
+def test_recipe_has_its_parts(name):
+    for part in PARTS:
+        assert (RECIPES / name / part).is_file(), part
+    readme = (RECIPES / name / "README.md").read_text(encoding="utf-8")
+    for heading in ("## Data", "## Commands", "## Results"):
+        assert heading in readme
+
+
+# ESC-10. A miniature: ten classes, five folds, one short clip each.
+
+CLASSES = [f"class {number:02}" for number in range(10)]
+
+
+def write_clip(path, number, rate=8000):
+    """A tone whose pitch tells the class, in noise."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    time = np.arange(round(0.6 * rate)) / rate
+    noise = np.random.default_rng(number).normal(size=time.size)
+    wave = 0.3 * np.sin(2 * np.pi * (200 + 150 * (number % 10)) * time) + 0.02 * noise
+    soundfile.write(path, wave, rate)
+
+
+def write_esc10(folder):
+    """`001 - class 00/1-1000-A.ogg`, as the data set is published."""
+    for label, name in enumerate(CLASSES):
+        for fold in range(1, 6):
+            number = 1000 * fold + label
+            path = folder / f"{label + 1:03} - {name}" / f"{fold}-{number}-A.ogg"
+            write_clip(path, number)
+    return folder
+
+
+def write_esc50(folder):
+    """`meta/esc50.csv` and `audio/`, with a class that is not of ESC-10."""
+    lines = ["filename,fold,target,category,esc10,src_file,take"]
+    for label, name in enumerate([*CLASSES, "other"]):
+        for fold in range(1, 6):
+            number = 1000 * fold + label
+            file, of_esc10 = f"{fold}-{number}-A-{label}.wav", name != "other"
+            write_clip(folder / "audio" / file, number)
+            lines.append(f"{file},{fold},{label},{name},{of_esc10},{number},A")
+    (folder / "meta").mkdir()
+    (folder / "meta" / "esc50.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def esc10(tmp_path_factory):
+    """The manifest of a miniature."""
+    return prepare.prepare(write_esc10(tmp_path_factory.mktemp("esc10")))
+
+
+@pytest.mark.parametrize("write", [write_esc10, write_esc50])
+def test_esc10_prepare_finds_the_clips_and_folds(write, tmp_path, capsys):
+    folder = write(tmp_path / "data set")
+    assert prepare.main(["--data", str(folder)]) == 0
+    manifest = data.read_manifest(capsys.readouterr().out.strip())
+    assert len(manifest) == 50
+    assert manifest.class_names == CLASSES
+    fold = manifest.where(fold="3")
+    assert len(fold) == 10
+    assert all(Path(path).name.startswith("3-") for path in fold.paths)
+    assert all(Path(path).is_file() for path in manifest.paths)
+
+
+def test_esc10_prepare_uses_the_manifest_of_real_recordings(data_root):
+    path = prepare.prepare(data_root / "esc10")
+    assert path == data_root / "esc10" / "manifest.csv"
+    assert len(data.read_manifest(path)) == 400
+
+
+def test_esc10_prepare_refuses_what_is_not_esc10(tmp_path, capsys):
+    assert prepare.main(["--data", str(tmp_path)]) == 2
+    assert "001 - Dog bark" in capsys.readouterr().err
+    folder = write_esc10(tmp_path / "incomplete")
+    for file in folder.glob("004*/*"):
+        file.unlink()
+    with pytest.raises(ValueError, match="Expected 10 classes and 5 folds"):
+        prepare.prepare(folder)
+
+
+def test_esc10_prepare_refuses_a_recording_in_two_folds(tmp_path):
+    folder = write_esc10(tmp_path)
+    write_clip(folder / "001 - class 00" / "2-1000-B.ogg", 0)
+    with pytest.raises(ValueError, match="recording 1000 has clips in the folds"):
+        prepare.prepare(folder)
+
+
+def test_esc10_trains_and_goes_on_where_it_was(esc10, tmp_path, capsys):
+    command = ["--data", str(esc10), "--out", str(tmp_path), "--tiny", "--folds", "1"]
+    command += ["--seeds", "0", "--labels", "2"]
+    assert train.main(command) == 0
+    stages = sorted((tmp_path / "fold-1").rglob("*.json"))
+    backbone = presets.load(tmp_path / "fold-1" / "seed-0" / "backbone", True)
+    assert backbone.num_layers == 1
+    written = json.loads((tmp_path / "results.json").read_text())["labels-2"]
+    assert set(written["summary"]) == {"floor", "scratch", "pretrained", "gain"}
+    for name in ("floor", "scratch", "pretrained"):
+        assert 0 <= written["accuracy"][name]["0"]["1"] <= 100
+    assert "labels-2, pretrained" in (tmp_path / "results.md").read_text()
+
+    times = [stage.stat().st_mtime_ns for stage in stages]
+    assert train.main([*command, "--initial", "scratch"]) == 0
+    assert train.main(command) == 0
+    assert [stage.stat().st_mtime_ns for stage in stages] == times
+
+    capsys.readouterr()
+    assert train.main([*command, "--steps", "3"]) == 2
+    assert "another setting of pretraining" in capsys.readouterr().err
+
+
+def test_esc10_pretrains_on_the_training_folds_only(esc10, tmp_path):
+    plan = train.plan_from(
+        train.parser().parse_args(["--data", "", "--out", "", "--tiny"])
+    )
+    run = train.FoldRun(data.read_manifest(esc10), "2", 0, plan, tmp_path)
+    assert len(run.train) == 40 and len(run.test) == 10
+    assert set(run.train.columns["fold"]) == {"1", "3", "4", "5"}
+    assert set(run.test.columns["fold"]) == {"2"}
+
+
+def test_esc10_summary_by_hand():
+    scratch = {"0": {"1": 50.0, "2": 60.0}, "1": {"1": 54.0, "2": 64.0}}
+    pretrained = {"0": {"1": 60.0, "2": 64.0}, "1": {"1": 58.0}}
+    both = results.with_gain({"scratch": scratch, "pretrained": pretrained})
+    assert both["gain"] == {"0": {"1": 10.0, "2": 4.0}, "1": {"1": 4.0}}
+
+    summary = results.summary(scratch)  # 55 and 59: deviation 4 / sqrt(2)
+    assert summary["mean"] == 57.0
+    assert summary["deviation"] == pytest.approx(2.8284, abs=1e-4)
+    assert summary["by_fold"] == {"1": 52.0, "2": 62.0}
+    assert results.spread(summary) == "57.0 ± 2.8"
+    assert results.spread(results.summary({"0": {"1": 50.0}})) == "50.0"
+
+
+def test_esc10_stage_runs_once(tmp_path):
+    path, calls = tmp_path / "fold-1" / "stage.json", []
+
+    def run():
+        calls.append(1)
+        return {"accuracy": 10.0}
+
+    for _ in range(2):
+        assert results.stage(path, {"steps": (2, 3)}, run)["accuracy"] == 10.0
+    assert len(calls) == 1
+    with pytest.raises(ValueError, match="another setting of steps"):
+        results.stage(path, {"steps": (2, 4)}, run)
