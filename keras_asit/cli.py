@@ -95,9 +95,9 @@ def _add_quickstart(commands):
     add(
         "--fine-tuning-steps",
         type=_whole(1),
-        default=300,
+        default=200,
         metavar="STEPS",
-        help="steps of each fine-tuning (default: 300)",
+        help="steps of each fine-tuning (default: 200)",
     )
     add(
         "--labels",

@@ -52,7 +52,9 @@ def settings_of(monkeypatch, asit):
     return settings
 
 
-def write_manifest(folder, columns="path,label,split", clips=("train", "test")):
+def write_manifest(
+    folder, columns="path,label,split", clips=("train", "train", "test", "test")
+):
     rows = [columns]
     for i, split in enumerate(clips):
         wave = np.random.default_rng(i).uniform(-0.5, 0.5, 8000)
@@ -144,7 +146,7 @@ def test_wrong_arguments(asit, arguments, reason):
         ("--data manifest.csv --unlabelled absent.csv", "absent.csv: no such file"),
         ("--data manifest.csv --out notes.csv", "Cannot make the folder notes.csv"),
         ("--data manifest.csv --out notes.csv/run", "Cannot make the folder notes.csv"),
-        ("--data gone.csv", "does not exist"),
+        ("--data gone.csv", "8.wav: none of the clips can be read"),
     ],
 )
 def test_wrong_input(asit, tmp_path, monkeypatch, arguments, reason):

@@ -42,12 +42,13 @@ def test_there_are_tutorials():
     assert [file.stem for file in TUTORIALS] == sorted(FEWEST_PICTURES)
 
 
+@pytest.mark.timeout(900)
 def test_runs_and_draws(tutorial, quick):
     file, notebook = tutorial
     notebook = copy.deepcopy(notebook)
     client = NotebookClient(
         notebook,
-        timeout=280,
+        timeout=800,
         kernel_name="python3",
         resources={"metadata": {"path": str(quick)}},
     )

@@ -31,10 +31,12 @@ class ASiTPretrainer(keras.Model):
 
     Args:
         backbone: An `ASiTBackbone`; it becomes `student` and is trained in place.
+            Its stochastic depth becomes that of the option `drop_path`.
         profile: `"paper"` (the text) or `"reference"` (the authors' code).
         corruption_layer: A layer clean -> (corrupted, mask) instead of the
             `GMMLCorruption` that the options describe.
-        seed: Integer seed of the corruption, or None for a random one.
+        seed: Integer seed of the corruption, or None for a random one. Weights and
+            stochastic depth follow `keras.utils.set_random_seed`.
         **options: Options that differ from the profile, by the names in
             `keras_asit.models.profiles.PRETRAINER`: weights of the losses, heads,
             corruption, temperatures.

@@ -35,12 +35,12 @@ class FineTuning:
         class_names,
         *,
         crop_seconds,
-        steps=300,
+        steps=200,
         batch_size=32,
-        learning_rate=5e-4,
+        learning_rate=1e-3,
         weight_decay=0.05,
-        drop_path=0.1,
-        pooling="mean",
+        drop_path=0.0,
+        pooling="cls",
     ):
         config = {**backbone.get_config(), "name": "fine_tuned", "trainable": True}
         self.classifier = ASiTClassifier(

@@ -29,8 +29,8 @@ class SmallModel:
     """
 
     sample_rate: int = 16000
-    crop_seconds: float = 2.0
-    num_frames: int = 96
+    crop_seconds: float = 1.3
+    num_frames: int = 64
     num_mel_bins: int = 64
     hidden_dim: int = 128
     num_layers: int = 4

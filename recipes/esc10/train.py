@@ -10,6 +10,7 @@ cut off goes on where it was, and folds can be run one by one. `results.json` an
 import argparse
 import dataclasses
 import functools
+import inspect
 import os
 import platform
 import shlex
@@ -100,10 +101,9 @@ class FoldRun:
     def pretraining_settings(self):
         plan = self.plan
         length = {"steps": plan.steps} if plan.steps else {"minutes": plan.minutes}
-        return {
-            **self.settings,
-            "pretraining": {**plan.pretraining, "peak": plan.peak, **length},
-        }
+        options = with_defaults(training.pretrain, plan.pretraining)
+        options |= {"peak": plan.peak, "seed": self.seed, **length}
+        return {**self.settings, "pretraining": options}
 
     def pretrained(self):
         """The teacher's backbone, from the training folds without their labels."""
@@ -139,7 +139,8 @@ class FoldRun:
         """Accuracy in percent on the held-out fold: floor, scratch or pretrained."""
         settings, weights = dict(self.settings), None
         path = self.folder / self.plan.labels_folder / f"{name}.json"
-        settings["fine_tuning"] = {**self.plan.fine_tuning, "labels": self.plan.labels}
+        options = with_defaults(training.FineTuning, self.plan.fine_tuning)
+        settings["fine_tuning"] = {**options, "labels": self.plan.labels}
         if name == "pretrained":
             settings |= self.pretraining_settings
             weights = None if path.is_file() else self.pretrained()
@@ -162,6 +163,13 @@ class FoldRun:
         started = time.monotonic()
         accuracy = floor_accuracy(self.labelled, self.test, self.frontend)
         return {"accuracy": 100 * accuracy, "seconds": time.monotonic() - started}
+
+
+def with_defaults(function, options):
+    """Options and the defaults of a function: a default that changes is a setting."""
+    parameters = inspect.signature(function).parameters.values()
+    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+    return {**defaults, **options}
 
 
 def run(manifest, out, plan, folds, seeds, names, made_by):

@@ -2,28 +2,29 @@ import keras
 import numpy as np
 import pytest
 import soundfile
-from tiny_asit import values
 
 from keras_asit import data, models, training
+from tiny_asit import values
 
-RATE, SECONDS = 8000, 0.4
+RATE, SECONDS, STEPS = 8000, 0.4, 40
 MODEL = training.SmallModel(
     RATE, SECONDS, num_frames=32, num_mel_bins=32, hidden_dim=16, num_layers=1
 )
 
 
-@pytest.fixture
-def clips(tmp_path):
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
     """Nine clips of 0.3 to 1.1 s: low, middle and high tones."""
+    folder = tmp_path_factory.mktemp("tones")
     for i in range(9):
         name = ("high", "low", "middle")[i % 3]
         pitch = {"low": 200, "middle": 700, "high": 2000}[name]
         time = np.arange(2400 + 800 * i) / RATE
         noise = 0.01 * np.random.default_rng(i).normal(size=len(time))
-        (tmp_path / name).mkdir(exist_ok=True)
+        (folder / name).mkdir(exist_ok=True)
         wave = 0.3 * np.sin(2 * np.pi * pitch * time) + noise
-        soundfile.write(tmp_path / name / f"{i}.wav", wave, RATE)
-    return data.read_manifest(tmp_path)
+        soundfile.write(folder / name / f"{i}.wav", wave, RATE)
+    return data.read_manifest(folder)
 
 
 def new_backbone(seed=0):
@@ -31,14 +32,16 @@ def new_backbone(seed=0):
     return MODEL.backbone(MODEL.frontend(mean=-8.0, std=4.0))
 
 
-def new_tuning(clips, steps=4, **options):
+@pytest.fixture(scope="module")
+def tuning(clips):
+    """One for all tests, as it is made to be used again; it compiles once."""
     return training.FineTuning(
         new_backbone(),
         clips.class_names,
         crop_seconds=SECONDS,
-        steps=steps,
+        steps=STEPS,
         batch_size=4,
-        **options,
+        learning_rate=1e-2,
     )
 
 
@@ -52,31 +55,24 @@ def same(one, other):
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-def test_a_run_starts_anew_each_time(clips):
-    tuning, weights = new_tuning(clips), new_backbone(seed=7)
+def test_runs_with_the_same_seed_and_weights_are_equal_to_the_bit(tuning, clips):
+    weights = new_backbone(seed=7)
     before = values(weights.weights)
-    first, losses = trained(tuning, clips, weights, seed=3)
-    trained(tuning, clips, None, seed=4)
-    again, losses_again = trained(tuning, clips, weights, seed=3)
+    given, losses = trained(tuning, clips, weights, seed=3)
+    scratch, _ = trained(tuning, clips, seed=3)
+    given_again, losses_again = trained(tuning, clips, weights, seed=3)
+    scratch_again, _ = trained(tuning, clips, seed=3)
     assert losses == losses_again
-    assert same(first, again)
+    assert same(given, given_again)
+    assert same(scratch, scratch_again)
+    assert not same(given, scratch)
     assert same(before, values(weights.weights)), "the given weights were trained"
 
 
-def test_a_run_without_weights_starts_anew_each_time(clips):
-    tuning = new_tuning(clips)
-    first, _ = trained(tuning, clips, seed=3)
-    again, _ = trained(tuning, clips, seed=3)
-    assert same(first, again)
-
-
-def test_seeds_and_weights_make_a_difference(clips):
-    tuning = new_tuning(clips)
-    scratch, _ = trained(tuning, clips, seed=3)
-    assert not same(scratch, trained(tuning, clips, seed=4)[0])
-    given, _ = trained(tuning, clips, new_backbone(seed=7), seed=3)
-    assert not same(scratch, given)
-    assert not same(given, trained(tuning, clips, new_backbone(seed=8), seed=3)[0])
+def test_seeds_and_weights_make_a_difference(tuning, clips):
+    first, _ = trained(tuning, clips, new_backbone(seed=7), seed=3)
+    assert not same(first, trained(tuning, clips, new_backbone(seed=7), seed=4)[0])
+    assert not same(first, trained(tuning, clips, new_backbone(seed=8), seed=3)[0])
 
 
 class Start(keras.callbacks.Callback):
@@ -88,8 +84,8 @@ class Start(keras.callbacks.Callback):
         self.iterations = int(self.model.optimizer.iterations)
 
 
-def test_a_run_starts_from_the_given_weights_and_a_new_head(clips):
-    tuning, weights, start = new_tuning(clips), new_backbone(seed=7), Start()
+def test_a_run_starts_from_the_given_weights_and_a_new_head(tuning, clips):
+    weights, start = new_backbone(seed=7), Start()
     tuning.run(clips, weights, seed=3, callbacks=[start])
     assert same(start.backbone, values(weights.weights))
     head = start.head
@@ -101,36 +97,34 @@ def test_a_run_starts_from_the_given_weights_and_a_new_head(clips):
     assert not np.any(head[1])
 
 
-def test_weights_of_a_pretrainers_teacher_are_trained(clips):
+def test_weights_of_a_pretrainers_teacher_are_trained(tuning, clips):
     weights = new_backbone(seed=7)
     weights.trainable = False
-    classifier, _ = new_tuning(clips).run(clips, weights)
+    classifier, _ = tuning.run(clips, weights)
     trained_weights = values(classifier.backbone.weights)
     assert not same(trained_weights, values(weights.weights))
 
 
-def test_a_run_has_its_steps_whatever_the_number_of_clips(clips):
-    tuning = new_tuning(clips, steps=5)
+def test_a_run_has_its_steps_whatever_the_number_of_clips(tuning, clips):
     for few in (clips, clips.take([0, 1, 2])):
         classifier, history = tuning.run(few)
-        assert int(classifier.optimizer.iterations) == 5
+        assert int(classifier.optimizer.iterations) == STEPS
         assert set(history) == {"loss", "accuracy"}
 
 
-def test_tones_are_learned(clips):
-    tuning = new_tuning(clips, steps=60, learning_rate=1e-2, drop_path=0.0)
+def test_tones_are_learned(tuning, clips):
     classifier, history = tuning.run(clips)
     assert history["loss"][-1] < 0.5 * history["loss"][0]
     scores, indices = training.clip_probabilities(classifier, clips)
     assert np.mean(scores.argmax(axis=1) == clips.targets()[indices]) > 0.8
 
 
-def test_weights_of_another_architecture(clips):
+def test_weights_of_another_architecture(tuning, clips):
     wide = training.SmallModel(
         RATE, SECONDS, num_frames=32, num_mel_bins=32, hidden_dim=32, num_layers=1
     )
     with pytest.raises(ValueError):
-        new_tuning(clips).run(clips, wide.backbone(wide.frontend()))
+        tuning.run(clips, wide.backbone(wide.frontend()))
 
 
 def new_classifier(clips):

@@ -2,9 +2,9 @@ import keras
 import numpy as np
 import pytest
 import soundfile
-from tiny_asit import TINY_HEADS, values
 
 from keras_asit import training
+from tiny_asit import TINY_HEADS, values
 
 RATE, SECONDS = 8000, 0.4
 MODEL = training.SmallModel(
