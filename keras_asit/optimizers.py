@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_asit import replicas
 from keras_asit.schedules import WarmupCosine
 
 
@@ -65,6 +66,19 @@ class ScheduledAdamW(keras.optimizers.AdamW):
             if len(variable.shape) > 1 and self._use_weight_decay(variable):
                 shrink = ops.cast(1.0 - decay * rate, variable.dtype)
                 variable.assign(variable * shrink)
+
+    def _clip_gradients(self, grads):
+        """Clips the gradient of the global batch.
+
+        Keras clips what each `tf.distribute` replica computed on its slice and sums
+        after; so the sum is taken here, and divided again for that later sum.
+        """
+        clips = self.clipnorm or self.global_clipnorm or self.clipvalue
+        number = replicas.count()
+        if not clips or number == 1:
+            return super()._clip_gradients(grads)
+        grads = super()._clip_gradients(replicas.sum_over_replicas(list(grads)))
+        return [grad / number for grad in grads]
 
     def get_config(self):
         decay = self.weight_decay

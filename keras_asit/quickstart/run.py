@@ -178,11 +178,9 @@ def floor_accuracy(train, test, frontend):
     def statistics(manifest):
         reader = data.ClipReader(manifest.paths, frontend.sample_rate, cache=True)
         readable = reader.readable()
-        fbanks = (plain(_at_least(reader.read(index), plain)) for index in readable)
-        rows = [
-            evaluation.log_mel_statistics(keras.ops.convert_to_numpy(fbank)[None])[0]
-            for fbank in fbanks
-        ]
+        waves = (_at_least(reader.read(index), plain) for index in readable)
+        fbanks = (training.clip_log_mel(wave, plain) for wave in waves)
+        rows = [evaluation.log_mel_statistics(fbank[None])[0] for fbank in fbanks]
         return np.stack(rows), manifest.targets()[readable]
 
     return evaluation.linear_probe(

@@ -6,12 +6,13 @@ Small functions over the library's public parts; a notebook can call or copy the
 from keras_asit.training.budget import Budget
 from keras_asit.training.fine_tuning import FineTuning, clip_probabilities
 from keras_asit.training.pretraining import pretrain
-from keras_asit.training.small_model import SmallModel, normalisation
+from keras_asit.training.small_model import SmallModel, clip_log_mel, normalisation
 
 __all__ = [
     "Budget",
     "FineTuning",
     "SmallModel",
+    "clip_log_mel",
     "clip_probabilities",
     "normalisation",
     "pretrain",

@@ -72,6 +72,25 @@ def _milliseconds(samples, sample_rate):
     return math.ceil(1e9 * samples / sample_rate) / 1e6
 
 
+def clip_log_mel(wave, frontend):
+    """The log-mel spectrogram of a whole clip, not cut and not padded.
+
+    JAX compiles anew for every length, a second each: zeros round the clip up to
+    whole seconds, and the frames that reach into them are dropped. The filterbank
+    removes the mean frame by frame, so the zeros change nothing else.
+
+    Args:
+        wave: `(S,)` waveform at the frontend's rate.
+        frontend: A `LogMelFilterbank` with `num_frames=None`.
+
+    Returns:
+        `(T, F)` numpy array; T is 0 for a clip shorter than a frame.
+    """
+    frames = frontend.frames(len(wave))
+    whole_seconds = np.pad(wave, (0, -len(wave) % frontend.sample_rate))
+    return keras.ops.convert_to_numpy(frontend(whole_seconds))[:frames]
+
+
 def normalisation(manifest, frontend, clips=200, seed=0):
     """Mean and deviation of the log-mel values of clips, before normalisation.
 
@@ -90,13 +109,12 @@ def normalisation(manifest, frontend, clips=200, seed=0):
     reader = data.ClipReader(
         manifest.paths[np.sort(chosen)], plain.sample_rate, max_failure_share=1.0
     )
-    shortest = plain.samples(1)
     count, total, squares = 0, 0.0, 0.0
     for index in range(len(reader)):
         wave = reader.read(index)
-        if wave is None or len(wave) < shortest:
+        if wave is None:
             continue
-        values = keras.ops.convert_to_numpy(plain(wave)).astype("float64")
+        values = clip_log_mel(wave, plain).astype("float64")
         count += values.size
         total += values.sum()
         squares += (values**2).sum()

@@ -70,6 +70,7 @@ def train(model):
             initial_epoch=step,
             epochs=step + 1,
             callbacks=[teacher],
+            shuffle=False,
             verbose=0,
         )
         for name, value in history.history.items():

@@ -5,7 +5,7 @@ import soundfile
 
 from keras_asit import data
 from keras_asit.audio import LogMelFilterbank
-from keras_asit.training import SmallModel, normalisation
+from keras_asit.training import SmallModel, clip_log_mel, normalisation
 
 RATES = (8000, 11025, 16000, 22050, 32000, 44100)
 SECONDS = (0.4, 0.5, 0.8, 1.3, 2.0, 2.4, 2.5, 4.0, 5.1, 6.0)
@@ -61,6 +61,18 @@ def values_of(clip, frontend):
         frame_shift_ms=frontend.frame_shift_ms,
     )
     return keras.ops.convert_to_numpy(plain(wave)).ravel()
+
+
+@pytest.mark.parametrize("samples", [100, 200, 5000, 8000, 8001])
+def test_log_mel_of_a_whole_clip(samples):
+    """As the filterbank makes it, though zeros are added on the way."""
+    frontend = LogMelFilterbank(8000, 32, mean=-4.0, std=2.0)
+    rng = np.random.default_rng(0)
+    wave = 0.5 + 0.1 * rng.uniform(-1, 1, samples).astype("float32")
+    log_mel = clip_log_mel(wave, frontend)
+    assert log_mel.shape == (frontend.frames(samples), 32)
+    if len(log_mel):
+        np.testing.assert_allclose(log_mel, np.array(frontend(wave)), atol=1e-3)
 
 
 def test_normalisation_is_numpys_mean_and_deviation(clips):
