@@ -83,7 +83,12 @@ def _add_quickstart(commands):
         "pretrain a small ASiT and show whether it helps on held-out clips",
         "asit quickstart --data esc10/manifest.csv --minutes 30 --out runs/esc10",
     ).add_argument
-    add("--data", help="manifest of labelled clips (default: generated sound events)")
+    add(
+        "--data",
+        type=_existing,
+        metavar="MANIFEST",
+        help="labelled clips: CSV or folder (default: generated sound events)",
+    )
     add("--out", default="runs/quickstart", help="folder of the run")
     add(
         "--minutes",
@@ -108,6 +113,7 @@ def _add_quickstart(commands):
     add("--fold", default="1", help="fold to hold out, if there are any (default: 1)")
     add(
         "--unlabelled",
+        type=_existing,
         nargs="+",
         default=[],
         metavar="MANIFEST",
@@ -132,6 +138,13 @@ def _quickstart(settings):
             fine_tuning_steps=settings.fine_tuning_steps,
         )
     )
+
+
+def _existing(path):
+    """Looked up here already: the backend takes its time to be imported."""
+    if not os.path.exists(path):
+        raise argparse.ArgumentTypeError(f"no such file or folder: {path}")
+    return path
 
 
 def _minutes(text):

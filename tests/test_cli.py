@@ -66,13 +66,18 @@ def write_manifest(
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_has_an_example_that_parses(command, capsys):
+def test_help_has_an_example_that_parses(command, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as end:
         cli.main([command, "--help"])
     assert end.value.code == 0
     example = re.search(r"example:\n +asit (.+)", capsys.readouterr().out)
     assert example.group(1).split()[0] == command
-    cli.parser().parse_args(example.group(1).split())
+    words = example.group(1).split()
+    for manifest in (Path(word) for word in words if word.endswith(".csv")):
+        manifest.parent.mkdir(parents=True, exist_ok=True)
+        manifest.touch()
+    cli.parser().parse_args(words)
 
 
 def test_help_names_the_commands(capsys):
@@ -86,7 +91,10 @@ def test_defaults_of_the_program_are_those_of_the_settings(settings_of):
     assert settings_of() == quickstart.Settings()
 
 
-def test_arguments_arrive(settings_of):
+def test_arguments_arrive(settings_of, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("m.csv", "a.csv", "b.csv"):
+        Path(name).touch()
     arguments = "--data m.csv --out o --minutes 1.5 --steps 7 --fine-tuning-steps 9"
     more = "--labels 3 --fold 2 --unlabelled a.csv b.csv --seed 4"
     assert settings_of(*arguments.split(), *more.split()) == quickstart.Settings(
@@ -122,6 +130,8 @@ def test_labels_all(settings_of):
         ("quickstart --labels 0", "expected a whole number of 1 or more"),
         ("quickstart --labels some", "received 'some'; or 'all'"),
         ("quickstart --seed -1", "expected a whole number of 0 or more"),
+        ("quickstart --data absent.csv", "no such file or folder: absent.csv"),
+        ("quickstart --unlabelled absent", "no such file or folder: absent"),
         ("quickstart --backend theano", "invalid choice: 'theano'"),
     ],
 )
@@ -135,7 +145,6 @@ def test_wrong_arguments(asit, arguments, reason):
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ("--data absent.csv", "absent.csv: no such file"),
         ("--data sound.wav", "not a readable CSV"),
         ("--data notes.csv", "expected a column `path`"),
         ("--data list.json", "not a readable JSON"),
@@ -143,7 +152,7 @@ def test_wrong_arguments(asit, arguments, reason):
         ("--data unsplit.csv", "needs a column fold"),
         ("--data folds.csv --fold 9", "folds ['1', '2']; received fold '9'"),
         ("--data several.csv", "Expected one label a clip"),
-        ("--data manifest.csv --unlabelled absent.csv", "absent.csv: no such file"),
+        ("--data manifest.csv --unlabelled empty", "expected at least one clip"),
         ("--data manifest.csv --out notes.csv", "Cannot make the folder notes.csv"),
         ("--data manifest.csv --out notes.csv/run", "Cannot make the folder notes.csv"),
         ("--data gone.csv", "8.wav: none of the clips can be read"),
@@ -169,8 +178,9 @@ def test_wrong_input(asit, tmp_path, monkeypatch, arguments, reason):
 
 def test_wrong_input_leaves_no_folder(asit, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    asit("quickstart", "--data", "absent.csv", "--out", "run")
-    assert list(tmp_path.iterdir()) == []
+    Path("notes.csv").write_text("this is,not\na,manifest\n")
+    asit("quickstart", "--data", "notes.csv", "--out", "run")
+    assert list(tmp_path.iterdir()) == [tmp_path / "notes.csv"]
 
 
 class ErrorOfTFData(Exception):

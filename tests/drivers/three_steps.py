@@ -10,6 +10,7 @@ process of their own: collectives of different sizes do not mix in one.
 
 import functools
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -88,11 +89,16 @@ def copies(variable):
     return [component.numpy() for component in getattr(value, "values", (value,))]
 
 
+def _unnumbered(path):
+    """A path without the numbers that Keras counts through a process."""
+    return re.sub(r"_\d+(?=/)", "", path)
+
+
 @functools.cache
 def on_one_device():
     model = pretrainer()
     return {
-        "paths": np.array([weight.path for weight in model.weights]),
+        "paths": np.array([_unnumbered(weight.path) for weight in model.weights]),
         **train(model),
     }
 
