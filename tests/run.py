@@ -25,6 +25,7 @@ ONE_THREAD = {
     "TF_NUM_INTRAOP_THREADS": "1",
     "TF_NUM_INTEROP_THREADS": "1",
     "NPROC": "1",  # JAX on the CPU sizes its thread pool by it
+    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # most of a JAX test is compiling
 }
 
 

@@ -99,7 +99,6 @@ def run(settings):
 
 
 def _run(settings, task, out, started):
-    keras.utils.set_random_seed(settings.seed)
     log.info(
         "%d labelled clips to train with, %d held out (%s), %d for pretraining",
         *(len(task.train), len(task.test), task.held_out, len(task.pretraining)),
@@ -213,8 +212,10 @@ def _pretrain(model, frontend, task, settings, minutes):
         steps=settings.pretraining_steps or None,
         label="pretraining",
     )
+    with training.seeded(settings.seed):
+        backbone = model.backbone(frontend)
     return training.pretrain(
-        model.backbone(frontend),
+        backbone,
         task.pretraining,
         crop_seconds=model.crop_seconds,
         budget=budget,

@@ -6,6 +6,7 @@ Small functions over the library's public parts; a notebook can call or copy the
 from keras_asit.training.budget import Budget
 from keras_asit.training.fine_tuning import FineTuning, clip_probabilities
 from keras_asit.training.pretraining import pretrain
+from keras_asit.training.seeding import seeded
 from keras_asit.training.small_model import SmallModel, clip_log_mel, normalisation
 
 __all__ = [
@@ -16,4 +17,5 @@ __all__ = [
     "clip_probabilities",
     "normalisation",
     "pretrain",
+    "seeded",
 ]

@@ -9,6 +9,7 @@ from keras_asit.models.classifier import cover
 from keras_asit.optimizers import ScheduledAdamW
 from keras_asit.schedules import WarmupCosine
 from keras_asit.training.budget import ENDLESS, Budget
+from keras_asit.training.seeding import seeded
 
 
 class FineTuning:
@@ -43,12 +44,13 @@ class FineTuning:
         pooling="cls",
     ):
         config = {**backbone.get_config(), "name": "fine_tuned", "trainable": True}
-        self.classifier = ASiTClassifier(
-            ASiTBackbone.from_config({**config, "drop_path": drop_path}),
-            len(class_names),
-            pooling=pooling,
-            class_names=class_names,
-        )
+        with seeded(0):  # Of the paths that are dropped; every run begins with it.
+            self.classifier = ASiTClassifier(
+                ASiTBackbone.from_config({**config, "drop_path": drop_path}),
+                len(class_names),
+                pooling=pooling,
+                class_names=class_names,
+            )
         self.classifier.compile(
             optimizer=ScheduledAdamW(
                 WarmupCosine(learning_rate, 1e-6, steps, steps // 10),
@@ -100,9 +102,9 @@ class FineTuning:
 
     def _reset(self, weights, seed):
         classifier = self.classifier
-        keras.utils.set_random_seed(seed)
         config = {**classifier.backbone.get_config(), "name": "new_backbone"}
-        start = ASiTBackbone.from_config(config) if weights is None else weights
+        with seeded(seed):
+            start = ASiTBackbone.from_config(config) if weights is None else weights
         for ours, theirs in zip(
             classifier.backbone.weights, start.weights, strict=True
         ):

@@ -8,6 +8,7 @@ from keras_asit.models import ASiTPretrainer
 from keras_asit.optimizers import ScheduledAdamW
 from keras_asit.schedules import cosine
 from keras_asit.training.budget import ENDLESS
+from keras_asit.training.seeding import seeded
 
 
 def pretrain(
@@ -39,7 +40,7 @@ def pretrain(
         final_momentum: The teacher's momentum at the end.
         teacher_temperature: The teacher's temperature, constant.
         profile: Profile of the `ASiTPretrainer`.
-        seed: Integer that fixes views and corruption.
+        seed: Integer that fixes the heads, the views and the corruption.
         callbacks: More callbacks.
         **options: Options of the `ASiTPretrainer`.
 
@@ -55,7 +56,8 @@ def pretrain(
         cache=True,
         seed=seed,
     )
-    pretrainer = ASiTPretrainer(backbone, profile=profile, seed=seed, **options)
+    with seeded(seed):
+        pretrainer = ASiTPretrainer(backbone, profile=profile, seed=seed, **options)
     pretrainer.compile(
         optimizer=ScheduledAdamW(
             budget.peak, weight_decay=weight_decay, global_clipnorm=3.0

@@ -28,8 +28,8 @@ def clips(tmp_path_factory):
 
 
 def new_backbone(seed=0):
-    keras.utils.set_random_seed(seed)
-    return MODEL.backbone(MODEL.frontend(mean=-8.0, std=4.0))
+    with training.seeded(seed):
+        return MODEL.backbone(MODEL.frontend(mean=-8.0, std=4.0))
 
 
 @pytest.fixture(scope="module")
