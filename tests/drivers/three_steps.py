@@ -37,6 +37,7 @@ def pretrainer():
         drop_path=0.0,
         reconstruction_weight=2.0,
         local_weight=0.5,
+        name="pretrainer",  # Keras numbers the models of a process otherwise
     )
     rng = np.random.default_rng(5)
     for variable in model.weights:
