@@ -10,7 +10,8 @@ def drawn(seed):
     """A weight and a seed, as a new layer draws them."""
     with seeded(seed):
         kernel = keras.initializers.GlorotUniform()((3, 4))
-        return keras.ops.convert_to_numpy(kernel), keras.random.SeedGenerator().seed
+        state = keras.random.SeedGenerator().state
+    return keras.ops.convert_to_numpy(kernel), keras.ops.convert_to_numpy(state)[0]
 
 
 def test_the_seed_fixes_weights_and_seeds():
