@@ -216,11 +216,11 @@ def test_row_12_noise(models):
         assert (corruption.noise_mean, corruption.noise_std) == mean_and_std
     noisy = tiny_pretrainer("reference", corruption_fill="noise", alien_probability=0.0)
     corrupted, mask = (
-        ops.convert_to_numpy(x) for x in noisy.corrupt(np.zeros((8, 2, FRAMES, BINS)))
+        ops.convert_to_numpy(x) for x in noisy.corrupt(np.zeros_like(clean_views(2)))
     )
     changed = corrupted[mask == 1]
-    np.testing.assert_allclose(changed.mean(), frontend.mean, atol=0.2)
-    np.testing.assert_allclose(changed.std(), frontend.std, atol=0.2)
+    np.testing.assert_allclose(changed.mean(), frontend.mean, atol=0.3)
+    np.testing.assert_allclose(changed.std(), frontend.std, atol=0.3)
 
 
 def test_row_13_temperature():
