@@ -112,8 +112,7 @@ class ASiTPretrainer(keras.Model):
         config = {**self.student.get_config(), "name": "teacher", "drop_path": 0.0}
         self.teacher = type(self.student).from_config(config)
         self.teacher_heads = self._projection_heads("teacher")
-        for part in (self.teacher, *self.teacher_heads.values()):
-            part.trainable = False
+        self._freeze_teacher()
         self.reset_teacher()
 
     @property

@@ -113,9 +113,10 @@ class FoldRun:
 
     def _pretrain(self):
         started, plan = time.monotonic(), self.plan
-        keras.utils.set_random_seed(self.seed)
+        with training.seeded(self.seed):
+            backbone = self.model.backbone(self.frontend)
         pretrainer, history = training.pretrain(
-            self.model.backbone(self.frontend),
+            backbone,
             self.train,
             crop_seconds=self.model.crop_seconds,
             budget=training.Budget(

@@ -72,7 +72,9 @@ def test_a_wrong_folder_is_found_before_the_first_read(tmp_path):
 def test_no_failures_no_warning(write_clips):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        ClipReader(write_clips(1), 8000).end_of_epoch()
+        reader = ClipReader(write_clips(1), 8000)
+        reader.end_of_epoch()
+    assert not reader.failures
 
 
 def test_silence_is_audio(tmp_path):
