@@ -415,5 +415,5 @@ def test_accuracy_of_a_run_is_of_the_readable_clips(sounds):
     tuning = types.SimpleNamespace(run=lambda *_, **__: (classifier, {}))
     task = clips.Task(manifest, test, test.paths, "")
     with pytest.warns(UserWarning, match="1 of 24 clips"):
-        accuracy, _ = RUN._tune(tuning, manifest, task, quickstart.Settings())
+        accuracy, _ = RUN.fine_tune(tuning, manifest, task, quickstart.Settings())
     assert accuracy == pytest.approx(100 * 2 / 23)

@@ -105,33 +105,27 @@ def _run(settings, task, out, started):
     )
     if missing := missing_classes(task):
         log.info("no clip to train with of %s; held-out ones are wrong", missing)
-    model = model_for(task.train)
-    frontend = model.frontend(
-        *training.normalisation(task.train, model.frontend(), seed=settings.seed)
-    )
+    model, frontend = model_and_frontend(task, settings)
     labelled = few_labels(task.train, settings.labels_per_class, settings.seed)
     floor = 100 * floor_accuracy(labelled, task.test, frontend)
     log.info("floor, log-mel statistics and logistic regression: %.1f %%", floor)
 
-    tuning = training.FineTuning(
-        model.backbone(frontend),
-        task.train.class_names,
-        crop_seconds=model.crop_seconds,
-        steps=settings.fine_tuning_steps,
-    )
+    tuning = fine_tuning(model, frontend, task, settings)
     scores, histories = {}, {}
-    scores["scratch"], histories["scratch"] = _tune(tuning, labelled, task, settings)
+    scores["scratch"], histories["scratch"] = fine_tune(
+        tuning, labelled, task, settings
+    )
     log.info("from random weights: %.1f %%", scores["scratch"])
 
     minutes = _minutes_left(settings, started)
-    pretrainer, history = _pretrain(model, frontend, task, settings, minutes)
+    pretrainer, history = pretrain_small(model, frontend, task, settings, minutes)
     presets.save(
         pretrainer.teacher,
         out,
         trained_on=f"asit quickstart, {len(task.pretraining)} clips of "
         f"{settings.data or 'generated sound events'} without labels",
     )
-    scores["pretrained"], histories["pretrained"] = _tune(
+    scores["pretrained"], histories["pretrained"] = fine_tune(
         tuning, labelled, task, settings, pretrainer.teacher
     )
     log.info("from the pretrained backbone: %.1f %%", scores["pretrained"])
@@ -167,7 +161,15 @@ def last_line(results):
     )
 
 
-# The steps of the run.
+# The steps of the run; benchmarks/pretraining_gain.py repeats them.
+
+
+def model_and_frontend(task, settings):
+    """The small model for the clips, and its filterbank normalised on them."""
+    model = model_for(task.train)
+    return model, model.frontend(
+        *training.normalisation(task.train, model.frontend(), seed=settings.seed)
+    )
 
 
 def floor_accuracy(train, test, frontend):
@@ -191,7 +193,17 @@ def _at_least(wave, frontend, frames=4):
     return np.pad(wave, (0, max(0, frontend.samples(frames) - len(wave))))
 
 
-def _tune(tuning, labelled, task, settings, weights=None):
+def fine_tuning(model, frontend, task, settings):
+    """The fine-tuning that both starts go through."""
+    return training.FineTuning(
+        model.backbone(frontend),
+        task.train.class_names,
+        crop_seconds=model.crop_seconds,
+        steps=settings.fine_tuning_steps,
+    )
+
+
+def fine_tune(tuning, labelled, task, settings, weights=None):
     """Held-out accuracy in percent and the history of one fine-tuning."""
     classifier, history = tuning.run(labelled, weights, seed=settings.seed)
     scores, readable = training.clip_probabilities(classifier, task.test)
@@ -205,7 +217,11 @@ def _minutes_left(settings, started):
     return max(0.1, settings.minutes - 1.6 * spent)
 
 
-def _pretrain(model, frontend, task, settings, minutes):
+def pretrain_small(model, frontend, task, settings, minutes, **changes):
+    """Pretrains for the minutes or the settings' steps: `(pretrainer, history)`.
+
+    `changes` are arguments of `training.pretrain` other than the quickstart's.
+    """
     budget = training.Budget(
         PRETRAINING_RATE,
         minutes=None if settings.pretraining_steps else minutes,
@@ -220,5 +236,5 @@ def _pretrain(model, frontend, task, settings, minutes):
         crop_seconds=model.crop_seconds,
         budget=budget,
         seed=settings.seed,
-        **PRETRAINING,
+        **{**PRETRAINING, **changes},
     )

@@ -1,0 +1,140 @@
+"""What pretraining gains: the quickstart's comparison over folds, seeds and labels.
+
+    python -m benchmarks.pretraining_gain --data esc10/manifest.csv --folds 1 2 \
+        --minutes 15 --out runs/gain-esc10
+
+Pretrains once for every fold and seed, fine-tunes with every number of labels, from
+random and from the pretrained weights under one budget, and prints mean and deviation
+of the accuracies on held-out clips beside the floor. Every fold and seed leaves a file
+in the folder; a run that was stopped goes on after the last of them.
+"""
+
+import argparse
+import ast
+import dataclasses
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.machine import description
+
+NAMES = ("floor", "scratch", "pretrained", "gain")
+
+
+def main(arguments=None):
+    """Makes the runs that are missing, prints the table, returns 0."""
+    options = parser().parse_args(arguments)
+    os.environ["KERAS_BACKEND"] = options.backend
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    out = Path(options.out)
+    out.mkdir(parents=True, exist_ok=True)
+    results = []
+    for fold in options.folds:
+        for seed in options.seeds:
+            file = out / f"fold{fold}-seed{seed}.json"
+            if not file.exists():
+                result = json.dumps(one_run(options, fold, seed), indent=1)
+                file.write_text(result + "\n", encoding="utf-8")
+            results.append(json.loads(file.read_text(encoding="utf-8")))
+    print(table(results), flush=True)
+    return 0
+
+
+def parser():
+    """The argument parser."""
+    top = argparse.ArgumentParser(
+        prog="python -m benchmarks.pretraining_gain",
+        description=__doc__.partition("\n")[0],
+    )
+    add = top.add_argument
+    add("--backend", choices=("tensorflow", "jax"), default="tensorflow")
+    add("--data", help="manifest (default: the quickstart's sound events)")
+    add("--unlabelled", nargs="+", default=[], help="more clips for pretraining")
+    add("--folds", nargs="+", default=["1"], help="folds to hold out, one by one")
+    add("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    add("--labels", nargs="+", default=["10", "all"], help="labelled clips a class")
+    add("--minutes", type=float, default=5.0, help="minutes of each pretraining")
+    add("--steps", type=int, default=0, help="steps of pretraining, not minutes")
+    add("--fine-tuning-steps", type=int, default=200)
+    add("--out", default="runs/gain", help="folder of the results")
+    add(
+        "--set",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="settings of the pretraining other than the quickstart's",
+    )
+    return top
+
+
+def one_run(options, fold, seed):
+    """Pretrains once; scores of every number of labels, and how they were made."""
+    from keras_asit.quickstart import run as quickstart
+    from keras_asit.quickstart.clips import few_labels, load_task
+
+    started = time.monotonic()
+    settings = quickstart.Settings(
+        data=options.data,
+        out=str(Path(options.out) / "quickstart"),
+        fold=fold,
+        unlabelled=tuple(options.unlabelled),
+        seed=seed,
+        pretraining_steps=options.steps,
+        fine_tuning_steps=options.fine_tuning_steps,
+    )
+    task = load_task(settings)
+    model, frontend = quickstart.model_and_frontend(task, settings)
+    changes = dict(change.split("=", 1) for change in options.set)
+    changes = {name: ast.literal_eval(value) for name, value in changes.items()}
+    pretrainer, history = quickstart.pretrain_small(
+        model, frontend, task, settings, options.minutes, **changes
+    )
+    seconds = time.monotonic() - started
+    tuning = quickstart.fine_tuning(model, frontend, task, settings)
+    accuracy = {}
+    for number in options.labels:
+        labelled = few_labels(task.train, 0 if number == "all" else int(number), seed)
+        starts = {"scratch": None, "pretrained": pretrainer.teacher}
+        scores = {
+            name: quickstart.fine_tune(tuning, labelled, task, settings, start)[0]
+            for name, start in starts.items()
+        }
+        scores["floor"] = 100 * quickstart.floor_accuracy(labelled, task.test, frontend)
+        scores["gain"] = scores["pretrained"] - scores["scratch"]
+        accuracy[number] = scores
+        print(f"fold {fold}, seed {seed}, {number} labels: {scores}", flush=True)
+    return {
+        "accuracy": accuracy,
+        "pretraining_steps": int(pretrainer.steps_done),
+        "pretraining_seconds": round(seconds, 1),
+        "seconds": round(time.monotonic() - started, 1),
+        "losses": {name: float(values[-1]) for name, values in history.items()},
+        "settings": dataclasses.asdict(settings),
+        "changes": changes,
+        "machine": description(),
+    }
+
+
+def table(results):
+    """Mean and deviation over the runs, a line for every number of labels."""
+    steps = [result["pretraining_steps"] for result in results]
+    minutes = sum(result["seconds"] for result in results) / 60
+    lines = [
+        f"{len(results)} runs, {minutes:.0f} min, {min(steps)} to {max(steps)} steps",
+        "labels  " + "".join(f"{name:>14}" for name in NAMES),
+    ]
+    for number in results[0]["accuracy"]:
+        rows = [[r["accuracy"][number][name] for name in NAMES] for r in results]
+        means = np.mean(rows, axis=0)
+        deviations = np.std(rows, axis=0, ddof=min(1, len(rows) - 1))
+        cells = zip(means, deviations, strict=True)
+        lines.append(f"{number:8}" + "".join(f"{m:8.1f} ±{d:4.1f}" for m, d in cells))
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
