@@ -73,7 +73,7 @@ def parser():
 
 def one_run(options, fold, seed):
     """Pretrains once; scores of every number of labels, and how they were made."""
-    from keras_asit.quickstart import run as quickstart
+    from keras_asit.quickstart import job as quickstart
     from keras_asit.quickstart.clips import few_labels, load_task
 
     started = time.monotonic()

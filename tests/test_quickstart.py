@@ -23,7 +23,7 @@ from tiny_asit import values
 
 ROOT = Path(__file__).resolve().parent.parent
 BACKEND = keras.backend.backend()
-RUN = importlib.import_module("keras_asit.quickstart.run")
+from keras_asit.quickstart import job
 
 LAST_LINE = re.compile(
     r"held-out accuracy: scratch \d+\.\d %, pretrained \d+\.\d %, chance \d+\.\d %"
@@ -210,8 +210,8 @@ def test_the_floor_is_a_linear_probe_of_log_mel_statistics(tmp_path):
     manifest = data.Manifest(paths, [("loud",), ("quiet",)] * 4)
     frontend = training.SmallModel(8000, 0.4, **TINY_MODEL).frontend()
     train, test = manifest.take(range(2, 8)), manifest.take([0, 1])
-    assert RUN.floor_accuracy(train, test, frontend) in (0.5, 1.0)
-    assert RUN.floor_accuracy(train, train, frontend) == 1.0
+    assert job.floor_accuracy(train, test, frontend) in (0.5, 1.0)
+    assert job.floor_accuracy(train, train, frontend) == 1.0
 
 
 # A whole run, once, and what is left of it.
@@ -244,7 +244,7 @@ def finished(sounds, tmp_path_factory):
         patch.setenv("KERAS_BACKEND", BACKEND)
         patch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
         patch.setattr(
-            RUN,
+            job,
             "model_for",
             lambda manifest: training.SmallModel(8000, 0.4, **TINY_MODEL),
         )
@@ -362,7 +362,7 @@ from keras_asit import cli
 
 def with_a_tiny_model(settings, quickstart=cli._quickstart):
     from keras_asit import training
-    run = importlib.import_module("keras_asit.quickstart.run")
+    run = job
     run.model_for = lambda _: training.SmallModel(8000, 0.4, **{TINY_MODEL})
     quickstart(settings)
 
@@ -415,5 +415,5 @@ def test_accuracy_of_a_run_is_of_the_readable_clips(sounds):
     tuning = types.SimpleNamespace(run=lambda *_, **__: (classifier, {}))
     task = clips.Task(manifest, test, test.paths, "")
     with pytest.warns(UserWarning, match="1 of 24 clips"):
-        accuracy, _ = RUN.fine_tune(tuning, manifest, task, quickstart.Settings())
+        accuracy, _ = job.fine_tune(tuning, manifest, task, quickstart.Settings())
     assert accuracy == pytest.approx(100 * 2 / 23)

@@ -5,7 +5,10 @@ Both ask the same `ClipExamples` for the same clips with the same random
 numbers, so that a seed gives the same batches everywhere.
 """
 
+import atexit
+import functools
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
@@ -168,10 +171,33 @@ def _checked(error, arrays):
         return [tf.identity(array) for array in arrays]
 
 
+_program_ends, _unread = threading.Event(), []
+
+
+@functools.cache
+def _finish_reading_with_the_program():
+    """At the end of the program no more clips are read, and `tf.data` comes to rest.
+
+    A thread of `tf.data` that asks for Python after its end waits for ever, and the
+    program with it: it would hang wherever an iterator is still referred to, after
+    an error for example.
+    """
+    atexit.register(_come_to_rest)
+
+
+def _come_to_rest(quiet_seconds=0.1):
+    _program_ends.set()
+    before = -1
+    while before < len(_unread):  # until the buffers are full
+        before = len(_unread)
+        time.sleep(quiet_seconds)
+
+
 class _TFCalls:
     """What `tf.data` calls back into Python for; errors are returned as texts."""
 
     def __init__(self, examples, steps, batch_size):
+        _finish_reading_with_the_program()
         self.examples = examples
         self.clips = steps * batch_size
         self._epoch, self._lock = 0, threading.Lock()
@@ -184,11 +210,17 @@ class _TFCalls:
         return np.stack([np.full_like(order, epoch), order], axis=-1)
 
     def example(self, epoch, index):
+        if _program_ends.is_set():
+            _unread.append(index)
+            return self._empty("")
         try:
             return *self.examples.example(int(epoch), int(index)), b""
         except (TooManyBrokenFiles, AudioError) as error:
-            empty = map(np.zeros, self.examples.shapes, self.examples.dtypes)
-            return *empty, str(error).encode()
+            return self._empty(str(error))
+
+    def _empty(self, error):
+        empty = map(np.zeros, self.examples.shapes, self.examples.dtypes)
+        return *empty, error.encode()
 
     def report(self):
         try:

@@ -1,5 +1,5 @@
 """The main job of the command line."""
 
-from keras_asit.quickstart.run import Settings, last_line, run
+from keras_asit.quickstart.job import Settings, last_line, run
 
 __all__ = ["Settings", "last_line", "run"]

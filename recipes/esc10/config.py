@@ -19,7 +19,7 @@ is found for one holds for the other; `results.json` records the values of a run
 """
 
 from keras_asit.quickstart.clips import model_for
-from keras_asit.quickstart.run import PRETRAINING, PRETRAINING_RATE, Settings
+from keras_asit.quickstart.job import PRETRAINING, PRETRAINING_RATE, Settings
 from keras_asit.training import SmallModel
 
 FOLDS = ("1", "2", "3", "4", "5")

@@ -23,7 +23,7 @@ import keras
 
 from keras_asit import data, evaluation, presets, training
 from keras_asit.quickstart.clips import few_labels, split
-from keras_asit.quickstart.run import floor_accuracy
+from keras_asit.quickstart.job import floor_accuracy
 from recipes.esc10 import config, prepare, results
 
 INITIAL = ("scratch", "pretrained")

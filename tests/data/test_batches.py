@@ -107,15 +107,34 @@ for x, y in labelled_dataset(path, 2, sample_rate=8000, seconds=0.25):
 for views in pretraining_dataset(path, 2, sample_rate=8000, crop_seconds=0.25):
     assert views.shape == (2, 2, 16, 128), views.shape
 """
+    result = in_a_process(script, "jax")
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_program_that_ends_in_an_error_ends(write_clips):
+    """An iterator that an error leaves behind must not hold the program up."""
+    script = f"""
+import time
+from keras_asit.data import pretraining, pretraining_dataset
+crop = pretraining.random_crop
+pretraining.random_crop = lambda *given: time.sleep(0.005) or crop(*given)
+paths = {[str(path) for path in write_clips(6)]!r} * 200
+views = iter(pretraining_dataset(paths, 32, sample_rate=8000, crop_seconds=0.25))
+next(views)
+raise RuntimeError("the user's own")
+"""
+    result = in_a_process(script, keras.backend.backend(), timeout=60)
+    assert result.returncode == 1
+    assert result.stderr.strip().endswith("RuntimeError: the user's own")
+
+
+def in_a_process(script, backend, timeout=None):
     root = os.path.join(os.path.dirname(__file__), "..", "..")
-    result = subprocess.run(
+    environment = {"KERAS_BACKEND": backend, "PYTHONPATH": os.path.abspath(root)}
+    return subprocess.run(
         [sys.executable, "-c", script],
-        env={
-            **os.environ,
-            "KERAS_BACKEND": "jax",
-            "PYTHONPATH": os.path.abspath(root),
-        },
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
+        timeout=timeout,
     )
-    assert result.returncode == 0, result.stderr
