@@ -5,13 +5,13 @@
 
 Pretrains once for every fold and seed, fine-tunes with every number of labels, from
 random and from the pretrained weights under one budget, and prints mean and deviation
-of the accuracies on held-out clips beside the floor. Every fold and seed leaves a file
-in the folder; a run that was stopped goes on after the last of them.
+over the seeds of the accuracy on held-out clips (over the folds, first), beside the
+floor. Every fold and seed leaves a file in the folder; a run that was stopped goes on
+after the last of them. Here `--minutes` is the time of a pretraining alone.
 """
 
 import argparse
 import ast
-import dataclasses
 import json
 import os
 import sys
@@ -33,15 +33,32 @@ def main(arguments=None):
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
     results = []
-    for fold in options.folds:
-        for seed in options.seeds:
+    for seed in options.seeds:
+        for fold in options.folds:
             file = out / f"fold{fold}-seed{seed}.json"
             if not file.exists():
-                result = json.dumps(one_run(options, fold, seed), indent=1)
-                file.write_text(result + "\n", encoding="utf-8")
-            results.append(json.loads(file.read_text(encoding="utf-8")))
+                new = file.with_suffix(".part")
+                result = {"asked": asked(options), **one_run(options, fold, seed)}
+                new.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+                new.rename(file)
+            result = json.loads(file.read_text(encoding="utf-8"))
+            if result["asked"] != asked(options):
+                print(
+                    f"{file} is of another run: {result['asked']}; expected "
+                    f"{asked(options)}. Name another folder with --out.",
+                    file=sys.stderr,
+                )
+                return 2
+            results.append(result)
     print(table(results), flush=True)
     return 0
+
+
+def asked(options):
+    """What a file of results depends on."""
+    return {
+        k: v for k, v in vars(options).items() if k not in ("folds", "seeds", "out")
+    }
 
 
 def parser():
@@ -108,32 +125,46 @@ def one_run(options, fold, seed):
         accuracy[number] = scores
         print(f"fold {fold}, seed {seed}, {number} labels: {scores}", flush=True)
     return {
+        "fold": fold,
+        "seed": seed,
         "accuracy": accuracy,
         "pretraining_steps": int(pretrainer.steps_done),
         "pretraining_seconds": round(seconds, 1),
         "seconds": round(time.monotonic() - started, 1),
         "losses": {name: float(values[-1]) for name, values in history.items()},
-        "settings": dataclasses.asdict(settings),
-        "changes": changes,
         "machine": description(),
     }
 
 
 def table(results):
-    """Mean and deviation over the runs, a line for every number of labels."""
+    """Mean and deviation over the seeds, a line for every number of labels.
+
+    The folds of a seed are averaged first: folds differ by their clips, which says
+    nothing of the method.
+    """
     steps = [result["pretraining_steps"] for result in results]
     minutes = sum(result["seconds"] for result in results) / 60
+    seeds = sorted({result["seed"] for result in results})
     lines = [
-        f"{len(results)} runs, {minutes:.0f} min, {min(steps)} to {max(steps)} steps",
+        f"{len(results)} runs, {len(seeds)} seeds, {minutes:.0f} min, "
+        f"{min(steps)} to {max(steps)} steps",
         "labels  " + "".join(f"{name:>14}" for name in NAMES),
     ]
     for number in results[0]["accuracy"]:
-        rows = [[r["accuracy"][number][name] for name in NAMES] for r in results]
-        means = np.mean(rows, axis=0)
-        deviations = np.std(rows, axis=0, ddof=min(1, len(rows) - 1))
-        cells = zip(means, deviations, strict=True)
-        lines.append(f"{number:8}" + "".join(f"{m:8.1f} ±{d:4.1f}" for m, d in cells))
+        by_seed = [
+            np.mean([_scores(r, number) for r in results if r["seed"] == seed], axis=0)
+            for seed in seeds
+        ]
+        means = [f"{mean:.1f}" for mean in np.mean(by_seed, axis=0)]
+        if len(seeds) > 1:
+            spread = np.std(by_seed, axis=0, ddof=1)
+            means = [f"{m} ± {s:.1f}" for m, s in zip(means, spread, strict=True)]
+        lines.append(f"{number:8}" + "".join(f"{cell:>14}" for cell in means))
     return "\n".join(lines)
+
+
+def _scores(result, number):
+    return [result["accuracy"][number][name] for name in NAMES]
 
 
 if __name__ == "__main__":

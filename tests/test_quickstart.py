@@ -1,7 +1,6 @@
 """The main job: how it splits clips, what it leaves behind, what it says."""
 
 import contextlib
-import importlib
 import io
 import json
 import os
@@ -18,12 +17,11 @@ import soundfile
 
 from keras_asit import cli, data, models, presets, quickstart, training
 from keras_asit.data import synthetic
-from keras_asit.quickstart import clips, folder
+from keras_asit.quickstart import clips, folder, job
 from tiny_asit import values
 
 ROOT = Path(__file__).resolve().parent.parent
 BACKEND = keras.backend.backend()
-from keras_asit.quickstart import job
 
 LAST_LINE = re.compile(
     r"held-out accuracy: scratch \d+\.\d %, pretrained \d+\.\d %, chance \d+\.\d %"
@@ -357,13 +355,13 @@ def test_the_preset_of_a_run_is_its_teacher(finished, sounds):
 
 OTHER = "jax" if BACKEND == "tensorflow" else "tensorflow"
 IN_A_PROCESS = f"""
-import importlib, sys
+import sys
 from keras_asit import cli
 
 def with_a_tiny_model(settings, quickstart=cli._quickstart):
     from keras_asit import training
-    run = job
-    run.model_for = lambda _: training.SmallModel(8000, 0.4, **{TINY_MODEL})
+    from keras_asit.quickstart import job
+    job.model_for = lambda _: training.SmallModel(8000, 0.4, **{TINY_MODEL})
     quickstart(settings)
 
 cli._quickstart = with_a_tiny_model

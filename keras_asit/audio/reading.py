@@ -12,6 +12,7 @@ MAX_PEAK = 8.0  # a louder float file holds integers, not [-1, 1]
 BLOCK_SAMPLES = 1 << 20  # a block of all channels: 4 MiB
 UNKNOWN_LENGTH = 1 << 62  # libsndfile gives 2**63 - 1 frames, or so
 STREAM_BYTES = 0x7FFFF000  # recorders to a pipe write this size, or a larger one
+OGG_PAGE_BYTES = 65_307  # the largest
 MP3_SLACK = 2 * 1152  # decoder delay, where the encoder did not write it down
 
 
@@ -65,9 +66,8 @@ def read(path, sample_rate=None, start=0.0, duration=None):
     Raises:
         ValueError: If `sample_rate`, `start` or `duration` is out of range.
         AudioError: (a `ValueError`) If the file is missing, a directory, empty,
-            not audio or cut short (which an ogg file does not tell), holds no
-            samples, NaN, infinite or unscaled ones, has an impossible sample
-            rate, or ends before `start`.
+            not audio or cut short, holds no samples, NaN, infinite or unscaled
+            ones, has an impossible sample rate, or ends before `start`.
 
     Example:
 
@@ -144,14 +144,23 @@ def _check_header(path, file):
         r"(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)", file.extra_info
     )
     if log and int(log[2]) < int(log[1]) < STREAM_BYTES:
-        raise _truncated(path, f"{log[2]} of {log[1]} bytes of audio")
+        raise _truncated(path, f"{log[2]} of {log[1]} bytes that its header promises")
+    if file.format == "OGG" and not _ends_an_ogg_stream(path):
+        raise _truncated(path, "audio without a last page that ends the stream")
+
+
+def _ends_an_ogg_stream(path):
+    """Whether the last page is marked as the last: the third bit of its flags."""
+    with open(path, "rb") as file:
+        file.seek(max(0, os.path.getsize(path) - OGG_PAGE_BYTES))
+        end = file.read()
+    flags = end.rfind(b"OggS") + 5
+    return flags < len(end) and bool(end[flags] & 4)
 
 
 def _truncated(path, what):
     return AudioError(
-        path,
-        f"is truncated: it holds {what} that its header promises. "
-        "Fetch it again or leave it out.",
+        path, f"is truncated: it holds {what}. Fetch it again or leave it out."
     )
 
 
@@ -173,7 +182,8 @@ def _decode(path, file, start, duration):
     decoded = sum(map(len, blocks))
     slack = MP3_SLACK if file.format == "MP3" else 0
     if length < UNKNOWN_LENGTH and wanted - decoded > slack:
-        what = f"{first + decoded} of {first + wanted} samples"
+        found, promised = first + decoded, first + wanted
+        what = f"{found} of {promised} samples that its header promises"
         raise _truncated(path, what)
     if not decoded:
         raise _starts_late(path, start, "earlier")
