@@ -1,10 +1,48 @@
-"""What all tests share: fixed seeds, and where the real recordings are."""
+"""What all tests share: seeds, the real recordings, and which backend runs what."""
 
+import functools
 import os
 from pathlib import Path
 
 import keras
 import pytest
+
+from keras_asit import models
+
+# Of numpy, files and text alone: files, and the beginnings of names within one.
+BACKEND_FREE = (
+    "audio/test_reading.py",
+    "data/test_batches.py::test_jax_needs_no_tensorflow",
+    "data/test_clips.py",
+    "data/test_manifest.py",
+    "data/test_sources.py",
+    "data/test_synthetic.py",
+    "test_backends_agree.py",  # compares both, whichever runs it
+    "test_evaluation.py",
+    "test_pictures.py",
+)
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--not-backend-free",
+        action="store_true",
+        help="leave out the tests marked backend_free, which another backend runs",
+    )
+
+
+def pytest_itemcollected(item):
+    if item.nodeid.removeprefix("tests/").startswith(BACKEND_FREE):
+        item.add_marker("backend_free")
+    if item.get_closest_marker("large_on_jax") and keras.backend.backend() == "jax":
+        item.add_marker("large")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("not_backend_free"):
+        left_out = [i for i in items if i.get_closest_marker("backend_free")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(autouse=True)
@@ -13,11 +51,20 @@ def fixed_seeds():
     keras.utils.set_random_seed(0)
 
 
+@pytest.fixture
+def without_xla(monkeypatch):
+    """XLA, the default on TensorFlow, compiles far longer than a tiny run trains."""
+    if keras.backend.backend() == "tensorflow":
+        for model in (models.ASiTPretrainer, models.ASiTClassifier):
+            quick = functools.partialmethod(model.compile, jit_compile=False)
+            monkeypatch.setattr(model, "compile", quick)
+
+
 @pytest.fixture(scope="session")
 def data_root():
     """The folder of real recordings; tests that need it are skipped without it."""
     beside = Path(__file__).resolve().parents[2] / "shared" / "data"
-    root = Path(os.environ.get("KERAS_ASIT_DATA", beside))
+    root = Path(os.environ.get("KERAS_ASIT_DATA") or beside)
     if not root.is_dir():
         pytest.skip(
             f"needs the real recordings: no folder {root}. "

@@ -65,6 +65,7 @@ def write_manifest(
     return manifest
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_has_an_example_that_parses(command, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -80,6 +81,7 @@ def test_help_has_an_example_that_parses(command, capsys, tmp_path, monkeypatch)
     cli.parser().parse_args(words)
 
 
+@pytest.mark.backend_free
 def test_help_names_the_commands(capsys):
     with pytest.raises(SystemExit) as end:
         cli.main(["--help"])
@@ -114,6 +116,7 @@ def test_labels_all(settings_of):
     assert settings_of("--labels", "all").labels_per_class == 0
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
@@ -246,6 +249,7 @@ def test_backend_is_set_before_keras_is_imported(monkeypatch):
     assert seen.backend == "torch"
 
 
+@pytest.mark.backend_free
 def test_the_program_needs_no_keras_for_its_help():
     script = """
 import sys

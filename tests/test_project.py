@@ -115,11 +115,13 @@ def upstream_faults(name, file):
         yield f"{file.relative_to(ROOT)}:{line} imports {imported}"
 
 
+@pytest.mark.backend_free
 def test_every_module_has_its_place_in_the_flow():
     stages = {name.split(".")[0] for name in modules() if name}
     assert stages <= set(DATA_FLOW), "give new modules their place in DATA_FLOW"
 
 
+@pytest.mark.backend_free
 def test_modules_import_only_from_earlier_stages():
     faults = [
         fault
@@ -130,6 +132,7 @@ def test_modules_import_only_from_earlier_stages():
     assert not faults, "\n".join(faults)
 
 
+@pytest.mark.backend_free
 def test_nothing_imports_the_insides_of_keras():
     files = [
         file for folder in SOURCE_FOLDERS for file in (ROOT / folder).rglob("*.py")
@@ -163,6 +166,7 @@ assert keras.backend.backend() == "jax"
 """
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize("tensorflow", ["blocked", "installed"])
 def test_jax_alone_is_enough(tensorflow):
     done = subprocess.run(
@@ -181,6 +185,7 @@ def test_public_name_exists(name):
     assert functools.reduce(getattr, name.split("."), keras_asit)
 
 
+@pytest.mark.backend_free
 def test_version_has_one_source():
     from keras_asit.version import __version__
 
@@ -188,6 +193,7 @@ def test_version_has_one_source():
     assert f"## [{__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.backend_free
 def test_console_program_is_declared():
     scripts = importlib.metadata.entry_points(group="console_scripts", name="asit")
     assert [script.value for script in scripts] == ["keras_asit.cli:main"]
@@ -202,6 +208,7 @@ def project_files():
                 yield file
 
 
+@pytest.mark.backend_free
 def test_no_file_names_a_path_of_one_machine():
     here = re.compile(rb"(?<![\w.])/(?:work|tmp|root|home|Users)/\w")
     faults = [

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from keras_asit import data, presets
+from keras_asit import data, presets, training
 from recipes.esc10 import prepare, results, train
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
@@ -112,11 +112,16 @@ def test_esc10_prepare_refuses_a_recording_in_two_folds(tmp_path):
         prepare.prepare(folder)
 
 
-def test_esc10_trains_and_goes_on_where_it_was(esc10, tmp_path, capsys):
-    command = ["--data", str(esc10), "--out", str(tmp_path), "--tiny", "--folds", "1"]
-    command += ["--seeds", "0", "--labels", "2"]
+@pytest.fixture
+def command(esc10, tmp_path):
+    """Arguments for one fold and seed of a tiny run in `tmp_path`."""
+    words = f"--data {esc10} --out {tmp_path} --tiny --folds 1 --seeds 0 --labels 2"
+    return words.split()
+
+
+@pytest.mark.large_on_jax
+def test_esc10_trains(command, tmp_path, without_xla):
     assert train.main(command) == 0
-    stages = sorted((tmp_path / "fold-1").rglob("*.json"))
     backbone = presets.load(tmp_path / "fold-1" / "seed-0" / "backbone", True)
     assert backbone.num_layers == 1
     written = json.loads((tmp_path / "results.json").read_text())["labels-2"]
@@ -125,24 +130,114 @@ def test_esc10_trains_and_goes_on_where_it_was(esc10, tmp_path, capsys):
         assert 0 <= written["accuracy"][name]["0"]["1"] <= 100
     assert "labels-2, pretrained" in (tmp_path / "results.md").read_text()
 
-    times = [stage.stat().st_mtime_ns for stage in stages]
+
+@pytest.fixture
+def stages_run(monkeypatch):
+    """Names of the stages that ran; nothing is trained."""
+    ran = []
+
+    def stage(name):
+        def run(self, *_):
+            ran.append(name)
+            return {"accuracy": 50.0, "seconds": 60.0}
+
+        return run
+
+    for name in ("pretrain", "fine_tune", "floor"):
+        monkeypatch.setattr(train.FoldRun, f"_{name}", stage(name))
+    monkeypatch.setattr(presets, "load", lambda *_, **__: None)
+    return ran
+
+
+def test_esc10_goes_on_where_it_was(command, stages_run, tmp_path, capsys):
     assert train.main([*command, "--initial", "scratch"]) == 0
+    assert stages_run == ["floor", "fine_tune"]
     assert train.main(command) == 0
-    assert [stage.stat().st_mtime_ns for stage in stages] == times
+    assert stages_run[2:] == ["pretrain", "fine_tune"]
+    assert train.main(command) == 0
+    assert train.main([*command, "--labels", "all"]) == 0  # the last one counts
+    assert stages_run[4:] == ["floor", "fine_tune", "fine_tune"]
 
     capsys.readouterr()
-    assert train.main([*command, "--steps", "3"]) == 2
+    assert train.main([*command, "--labels", "3", "--steps", "3"]) == 2
     assert "another setting of pretraining" in capsys.readouterr().err
 
 
-def test_esc10_pretrains_on_the_training_folds_only(esc10, tmp_path):
-    plan = train.plan_from(
-        train.parser().parse_args(["--data", "", "--out", "", "--tiny"])
-    )
-    run = train.FoldRun(data.read_manifest(esc10), "2", 0, plan, tmp_path)
-    assert len(run.train) == 40 and len(run.test) == 10
-    assert set(run.train.columns["fold"]) == {"1", "3", "4", "5"}
-    assert set(run.test.columns["fold"]) == {"2"}
+def test_esc10_results_name_every_command_that_took_part(command, stages_run, tmp_path):
+    for more in (["--initial", "scratch"], [], ["--seeds", "0"], ["--labels", "all"]):
+        assert train.main([*command, *more]) == 0
+    written = json.loads((tmp_path / "results.json").read_text())
+    few, every = written["labels-2"]["run"], written["labels-all"]["run"]
+    ends = [line.split("--labels 2")[1].strip() for line in few["command"]]
+    assert sorted(ends) == ["", "--initial scratch"], "the third command ran no stage"
+    assert few["duration"] == every["duration"] == "0 h 04 min"
+    assert len(few["commit"]) == len(few["machine"]) == 1
+    table = (tmp_path / "results.md").read_text()
+    assert all(f"`{line}`" in table for line in (*few["command"], *every["command"]))
+
+
+def test_esc10_uses_the_training_folds_only(esc10, tmp_path, monkeypatch):
+    """For pretraining, for the normalisation and for fine-tuning."""
+    seen = {}
+
+    def spy(name):
+        def use(*arguments, **_):
+            (clips,) = (a for a in arguments if isinstance(a, data.Manifest))
+            seen[name] = sorted(Path(path).name for path in clips.paths)
+            if name == "normalisation":
+                return -8.0, 4.0
+            raise InterruptedError(name)
+
+        return use
+
+    for name in ("normalisation", "pretrain"):
+        monkeypatch.setattr(training, name, spy(name))
+    monkeypatch.setattr(training.FineTuning, "run", spy("fine-tuning"))
+    words = ["--data", "", "--out", "", "--tiny", "--labels", "2"]
+    plan = train.plan_from(train.parser().parse_args(words))
+    run = train.FoldRun(data.read_manifest(esc10), "2", 0, plan, tmp_path, {})
+    for name, stage in (
+        ("pretrain", run.pretrained),
+        ("fine-tuning", lambda: run.score("scratch")),
+    ):
+        with pytest.raises(InterruptedError, match=name):
+            stage()
+    assert len(seen["pretrain"]) == 40
+    assert len(seen["fine-tuning"]) == 20
+    for name, files in seen.items():
+        assert {file[0] for file in files} <= {"1", "3", "4", "5"}, name
+    assert {Path(path).name[0] for path in run.test.paths} == {"2"}
+
+
+def test_esc10_broken_clips_are_said_in_one_line(command, monkeypatch, capsys):
+    def fail(*_):  # as `tf.errors.InvalidArgumentError` does
+        raise RuntimeError(
+            "Graph execution error:\nassertion failed: [2 of 8 clips could not be read:"
+            "\n a.wav: is empty\nThat is 25.0%, more than the 5.0% that may be passed "
+            "over. Mend ...] [[{{node Assert}}]]"
+        )
+
+    monkeypatch.setattr(train, "run", fail)
+    assert train.main(command) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("train: error: 2 of 8 clips could not be read: a.wav")
+
+    def mistake(*_):
+        raise TypeError("of the program")
+
+    monkeypatch.setattr(train, "run", mistake)
+    with pytest.raises(TypeError):
+        train.main(command)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["--labels -3", "--labels 0", "--seeds -1", "--steps 0", "--minutes nan"]
+)
+def test_esc10_wrong_arguments(command, wrong, capsys):
+    with pytest.raises(SystemExit) as end:
+        train.main([*command, *wrong.split()])
+    assert end.value.code == 2
+    assert "expected a" in capsys.readouterr().err
 
 
 def test_esc10_summary_by_hand():
@@ -166,8 +261,10 @@ def test_esc10_stage_runs_once(tmp_path):
         calls.append(1)
         return {"accuracy": 10.0}
 
-    for _ in range(2):
-        assert results.stage(path, {"steps": (2, 3)}, run)["accuracy"] == 10.0
+    for command in ("first", "second"):
+        record = results.stage(path, {"steps": (2, 3)}, run, {"command": command})
+        assert record["accuracy"] == 10.0
+        assert record["made_by"] == {"command": "first"}
     assert len(calls) == 1
     with pytest.raises(ValueError, match="another setting of steps"):
-        results.stage(path, {"steps": (2, 4)}, run)
+        results.stage(path, {"steps": (2, 4)}, run, {})

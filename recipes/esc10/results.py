@@ -5,14 +5,18 @@ import os
 import statistics
 from pathlib import Path
 
+MADE_BY = ("config", "command", "commit", "machine")
 
-def stage(path, settings, run):
+
+def stage(path, settings, run, made_by):
     """What `run()` returned, now or in an earlier run that was cut off later.
 
     Args:
         path: JSON file of the stage; it appears when the stage is finished.
         settings: Dictionary that the result depends on, kept beside it.
         run: Function without arguments that returns a dictionary.
+        made_by: Dictionary of config, command, commit and machine, kept beside it too;
+            it may differ from that of an earlier run.
 
     Raises:
         ValueError: If the file was made with other settings.
@@ -31,7 +35,7 @@ def stage(path, settings, run):
                 "of different settings are not mixed: give another --out."
             )
         return record
-    record = {"settings": settings, **run()}
+    record = {"settings": settings, "made_by": made_by, **run()}
     write(path, as_json(record))
     return record
 
@@ -65,12 +69,26 @@ def collect(out, labels, names):
     return {name: by_seed for name, by_seed in found.items() if by_seed}
 
 
-def seconds(out):
-    """Seconds of all stages in a folder, also those of earlier runs."""
-    files = [*Path(out).glob("fold-*/seed-*/*.json")]
-    files += Path(out).glob("fold-*/seed-*/labels-*/*.json")
+def provenance(out, labels):
+    """What made the results with these labels, now and in earlier runs.
+
+    Args:
+        out: Folder of the recipe's runs.
+        labels: Name of the labels' folder. Pretrainings count for every one.
+
+    Returns:
+        A dictionary: lists of the configs, commands, commits and machines that made a
+        stage, each once, and the duration of all stages.
+    """
+    files = sorted(Path(out).glob("fold-*/seed-*/pretraining.json"))
+    files += sorted(Path(out).glob(f"fold-*/seed-*/{labels}/*.json"))
     records = [json.loads(file.read_text(encoding="utf-8")) for file in files]
-    return sum(record["seconds"] for record in records)
+    found = {
+        key: list(dict.fromkeys(record["made_by"][key] for record in records))
+        for key in MADE_BY
+    }
+    minutes = round(sum(record["seconds"] for record in records) / 60)
+    return {**found, "duration": f"{minutes // 60} h {minutes % 60:02d} min"}
 
 
 def with_gain(accuracies):
@@ -114,14 +132,13 @@ def summary(by_seed):
     }
 
 
-def report(out, labels, names, made_by):
+def report(out, labels, names):
     """Sums up what a folder holds in `results.json` and `results.md`.
 
     Args:
         out: Folder of the recipe's runs.
         labels: Name of the labels' folder; results of others stay.
         names: Which scores to look for.
-        made_by: Dictionary of config, command, commit and machine.
 
     Returns:
         `{name: summary}`.
@@ -130,9 +147,8 @@ def report(out, labels, names, made_by):
     known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     accuracies = with_gain(collect(out, labels, names))
     summaries = {name: summary(rows) for name, rows in accuracies.items()}
-    minutes = round(seconds(out) / 60)
     known[labels] = {
-        "run": {**made_by, "duration": f"{minutes // 60} h {minutes % 60:02d} min"},
+        "run": provenance(out, labels),
         "summary": summaries,
         "accuracy": accuracies,
     }
@@ -150,16 +166,17 @@ def markdown(known):
     """Results as the table of the README, a row for each score.
 
     Args:
-        known: `{labels: {"run": made_by, "summary": {name: summary}}}`.
+        known: `{labels: {"run": provenance, "summary": {name: summary}}}`.
     """
     lines = [f"| {COLUMNS} |", "|---" * len(COLUMNS.split("|")) + "|"]
     for labels, entry in known.items():
         run = entry["run"]
         for name, row in entry["summary"].items():
-            cells = [f"{run['config']}, {labels}, {name}", spread(row)]
+            cells = [f"{'; '.join(run['config'])}, {labels}, {name}", spread(row)]
             cells += [" ".join(row["folds"]), " ".join(row["seeds"])]
-            cells += [f"`{run['command']}`"]
-            cells += [run[key] for key in ("commit", "machine", "duration")]
+            cells += ["; ".join(f"`{command}`" for command in run["command"])]
+            cells += ["; ".join(run[key]) for key in ("commit", "machine")]
+            cells += [run["duration"]]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

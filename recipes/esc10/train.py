@@ -21,7 +21,7 @@ from pathlib import Path
 
 import keras
 
-from keras_asit import data, evaluation, presets, training
+from keras_asit import cli, data, evaluation, presets, training
 from keras_asit.quickstart.clips import few_labels, split
 from keras_asit.quickstart.job import floor_accuracy
 from recipes.esc10 import config, prepare, results
@@ -65,11 +65,12 @@ class FoldRun:
         seed: Fixes weights, crops, corruption and the choice of labelled clips.
         plan: A `Plan`.
         out: Folder of the recipe's runs.
+        made_by: Dictionary of config, command, commit and machine.
     """
 
-    def __init__(self, manifest, fold, seed, plan, out):
+    def __init__(self, manifest, fold, seed, plan, out, made_by):
         self.train, self.test, _ = split(manifest, fold)
-        self.seed, self.plan = seed, plan
+        self.seed, self.plan, self.made_by = seed, plan, made_by
         self.model = plan.model_for(self.train)
         self.folder = Path(out) / f"fold-{fold}" / f"seed-{seed}"
         self.settings = {
@@ -108,7 +109,8 @@ class FoldRun:
     def pretrained(self):
         """The teacher's backbone, from the training folds without their labels."""
         path = self.folder / "pretraining.json"
-        results.stage(path, self.pretraining_settings, self._pretrain)
+        settings = self.pretraining_settings
+        results.stage(path, settings, self._pretrain, self.made_by)
         return presets.load(self.folder / "backbone", load_weights=True)
 
     def _pretrain(self):
@@ -147,7 +149,7 @@ class FoldRun:
             weights = None if path.is_file() else self.pretrained()
         run = functools.partial(self._fine_tune, weights)
         run = self._floor if name == "floor" else run
-        return results.stage(path, settings, run)["accuracy"]
+        return results.stage(path, settings, run, self.made_by)["accuracy"]
 
     def _fine_tune(self, weights):
         started = time.monotonic()
@@ -192,12 +194,12 @@ def run(manifest, out, plan, folds, seeds, names, made_by):
     prepare.check(clips)
     for seed in seeds:
         for fold in folds:
-            fold_run = FoldRun(clips, fold, seed, plan, out)
+            fold_run = FoldRun(clips, fold, seed, plan, out, made_by)
             for name in names:
                 accuracy = fold_run.score(name)
                 print(f"fold {fold}, seed {seed}, {name}: {accuracy:.1f} %", flush=True)
     wanted = ("floor", *INITIAL)
-    summaries = results.report(out, plan.labels_folder, wanted, made_by)
+    summaries = results.report(out, plan.labels_folder, wanted)
     for name, row in summaries.items():
         print(f"{name}: {results.spread(row)} % over folds {' '.join(row['folds'])}")
     return summaries
@@ -246,13 +248,14 @@ def parser():
     add("--data", required=True, help="manifest that recipes.esc10.prepare wrote")
     add("--out", required=True, help="folder of the runs; an earlier one goes on")
     add("--folds", nargs="+", default=config.FOLDS, help="folds to hold out")
-    add("--seeds", nargs="+", type=int, default=config.SEEDS)
+    add("--seeds", nargs="+", type=cli._whole(0), default=config.SEEDS)
     length = top.add_mutually_exclusive_group()
-    length.add_argument("--minutes", type=float, help="of pretraining, for each fold")
-    length.add_argument("--steps", type=int, help="of pretraining, for each fold")
+    of = "of pretraining, for each fold"
+    length.add_argument("--minutes", type=cli._minutes, help=of)
+    length.add_argument("--steps", type=cli._whole(1), help=of)
     add(
         "--labels",
-        type=lambda text: 0 if text == "all" else int(text),
+        type=cli._labels,
         default=config.LABELS_PER_CLASS,
         help="labelled clips a class for fine-tuning, or 'all'",
     )
@@ -281,8 +284,11 @@ def main(arguments=None):
             ("floor", *initial),
             made_by,
         )
-    except (ValueError, OSError) as error:
-        print(f"train: error: {' '.join(str(error).split())}", file=sys.stderr)
+    except Exception as error:
+        message = cli._mendable(error)
+        if message is None:
+            raise
+        print(f"train: error: {message}", file=sys.stderr)
         return 2
     return 0
 
