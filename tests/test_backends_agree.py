@@ -1,13 +1,14 @@
-"""TensorFlow and JAX: the same weights, batches and masks give the same training.
+"""The same weights, batches and masks give the same training on every backend.
 
-The other backend runs in a process of its own, because Keras fixes its backend when
-it is imported; both run `drivers/three_steps.py`.
+The others run in processes of their own, because Keras fixes its backend when it is
+imported; all run `drivers/three_steps.py`.
 """
 
 import importlib.util
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -15,28 +16,41 @@ import pytest
 
 from drivers import three_steps
 
-OTHER = "jax" if keras.backend.backend() == "tensorflow" else "tensorflow"
+TESTS = Path(__file__).resolve().parent
+OURS = keras.backend.backend()
+OTHERS = [name for name in ("tensorflow", "jax", "torch") if name != OURS]
 STEPS = range(three_steps.STEPS)
+RUN = """
+import sys
+import keras
+import numpy as np
+from drivers import three_steps
+if keras.backend.backend() == "torch":
+    three_steps.copies = lambda variable: [variable.value.detach().numpy()]
+np.savez(sys.argv[1], **three_steps.on_one_device())
+"""
 
 
-@pytest.fixture(scope="module")
-def both(tmp_path_factory):
-    """The records of this backend and of the other."""
-    if importlib.util.find_spec(OTHER) is None:
-        pytest.skip(f"{OTHER} is not installed beside {keras.backend.backend()}")
-    file = tmp_path_factory.mktemp("other") / "record.npz"
+@pytest.fixture(scope="module", params=OTHERS)
+def both(request, tmp_path_factory):
+    """The records of this backend and of another."""
+    other = request.param
+    if importlib.util.find_spec(other) is None:
+        pytest.skip(f"{other} is not installed beside {OURS}")
+    file = tmp_path_factory.mktemp(other) / "record.npz"
     process = subprocess.Popen(
-        [sys.executable, three_steps.__file__, "one", str(file)],
+        [sys.executable, "-c", RUN, str(file)],
         env={
             **os.environ,
-            "KERAS_BACKEND": OTHER,
+            "KERAS_BACKEND": other,
+            "PYTHONPATH": os.pathsep.join(str(p) for p in (TESTS, TESTS.parent)),
             "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # compiles sooner
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
-    ours = three_steps.on_one_device()
+    ours = three_steps.on_one_device()  # at the same time; once for all others
     output, _ = process.communicate()
     assert process.returncode == 0, output
     return ours, dict(np.load(file))

@@ -84,10 +84,12 @@ def test_noise_on_an_offset_as_kaldi():
     check_against_kaldi(noise(32000) * 0.1 + np.float32(0.5), 32000)
 
 
-def test_silence_as_kaldi():
-    silence = np.zeros(32000, "float32")
-    check_against_kaldi(silence, 32000)
-    np.testing.assert_allclose(fbank_of(LogMelFilterbank(), silence), FLOOR, atol=1e-5)
+@pytest.mark.parametrize("sample_rate", [16000, 32000])
+def test_silence_as_kaldi(sample_rate):
+    silence = np.zeros(sample_rate, "float32")
+    check_against_kaldi(silence, sample_rate)
+    layer = LogMelFilterbank(sample_rate=sample_rate)
+    np.testing.assert_allclose(fbank_of(layer, silence), FLOOR, atol=1e-5)
 
 
 @pytest.mark.parametrize("sample_rate", [16000, 32000])

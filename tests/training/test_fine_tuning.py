@@ -123,7 +123,7 @@ def test_weights_of_another_architecture(tuning, clips):
     wide = training.SmallModel(
         RATE, SECONDS, num_frames=32, num_mel_bins=32, hidden_dim=32, num_layers=1
     )
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="shape"):
         tuning.run(clips, wide.backbone(wide.frontend()))
 
 
