@@ -28,7 +28,7 @@ log = logging.getLogger("keras_asit.quickstart")
 PRETRAINING_RATE = 1e-3
 PRETRAINING = {
     "momentum": 0.97,
-    "teacher_temperature": 0.025,
+    "teacher_temperature": 0.04,
     "weight_decay": 0.02,
     "reconstruction_weight": 0.5,
     "local_weight": 0.2,
