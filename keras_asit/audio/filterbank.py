@@ -8,6 +8,8 @@ import numpy as np
 
 PREEMPHASIS = 0.97
 FLOOR = float(np.finfo("float32").eps)  # of the mel energies, before the log
+# Of the log-mel of AudioSet at 32 kHz: the default of the backbone and the datasets.
+AUDIOSET_MEAN, AUDIOSET_STD = -4.2677393, 4.5689974
 
 
 @keras.saving.register_keras_serializable("keras_asit")

@@ -4,11 +4,10 @@ import keras
 import numpy as np
 
 from keras_asit.audio import LogMelFilterbank
+from keras_asit.audio.filterbank import AUDIOSET_MEAN, AUDIOSET_STD
 from keras_asit.layers.dense import KERNEL_STD
 from keras_asit.layers.patch_embedding import PatchEmbedding, patch_grid
 from keras_asit.layers.transformer_block import TransformerBlock, check_heads
-
-AUDIOSET_MEAN, AUDIOSET_STD = -4.2677393, 4.5689974
 
 
 @keras.saving.register_keras_serializable("keras_asit")

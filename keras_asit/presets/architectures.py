@@ -1,8 +1,8 @@
 """The architectures that have a name."""
 
 from keras_asit.audio import LogMelFilterbank
+from keras_asit.audio.filterbank import AUDIOSET_MEAN, AUDIOSET_STD
 from keras_asit.models import ASiTBackbone
-from keras_asit.models.backbone import AUDIOSET_MEAN, AUDIOSET_STD
 
 # Sizes of the paper with the heads of the standard vision transformer (section 2 of
 # the specification; the paper's 3 and 6 heads are taken as a slip).
