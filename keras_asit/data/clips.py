@@ -23,8 +23,9 @@ class ClipReader:
     """Reads clips by number; a broken one is remembered, not raised.
 
     One truncated file among many must not end a run, and a run must not go on
-    quietly without its data: failures are counted, reported at the end of the
-    epoch, and raise as soon as they are more than a given share of the set.
+    quietly without its data: failures are counted, reported at the end of every
+    epoch that met one, and raise as soon as they are more than a given share of
+    the set.
     A file that failed once is not tried again. Safe to use from many threads.
 
     Args:
@@ -37,6 +38,7 @@ class ClipReader:
         failures: Dict of path to reason.
 
     Raises:
+        ValueError: without a path, or for a share out of range.
         TooManyBrokenFiles: at once when too many files of a set of at most
             10,000 clips do not exist; else while reading.
 
@@ -51,12 +53,18 @@ class ClipReader:
                 "Expected max_failure_share between 0 and 1. "
                 f"Received: {max_failure_share}"
             )
+        if not len(paths):
+            raise ValueError(
+                "Expected the path of at least one clip. Received: none. Check what "
+                "the manifest was reduced to"
+            )
         self.paths = paths
         self.sample_rate = sample_rate
         self.cache = cache
         self.max_failure_share = max_failure_share
         self.failures = {}
         self._waves = {}
+        self._epoch, self._met_a_failure = 0, False
         self._lock = threading.Lock()
         self._look_up_ahead()
 
@@ -88,14 +96,13 @@ class ClipReader:
                 lambda i: self._try_read(i) is not None, range(len(self))
             )
             indices = np.flatnonzero(list(is_readable))
-        self.end_of_epoch()
+        self._report("")
         return indices
 
     def end_of_epoch(self):
-        """Warn of the clips that were passed over; raise if they are too many."""
-        self._raise_if_too_many()
-        if self.failures:
-            warnings.warn(self.describe_failures(), stacklevel=2)
+        """Warn where clips were passed over in it; raise if they are too many."""
+        self._epoch += 1
+        self._report(f"epoch {self._epoch}: ")
 
     def describe_failures(self):
         """How many clips failed, and why the first three did."""
@@ -109,6 +116,7 @@ class ClipReader:
     def _try_read(self, index):
         path = self.paths[index]
         if path in self.failures:
+            self._met_a_failure = True
             return None
         wave = self._waves.get(index)
         if wave is None:
@@ -117,10 +125,19 @@ class ClipReader:
             except AudioError as error:
                 with self._lock:
                     self.failures[path] = error.reason
+                self._met_a_failure = True
                 return None
             if self.cache:
                 self._waves[index] = wave
         return wave
+
+    def _report(self, when):
+        self._raise_if_too_many()
+        if self._met_a_failure:
+            self._met_a_failure = False
+            text = when + self.describe_failures()
+            # A registry of its own: Python shows a text only once for each.
+            warnings.warn_explicit(text, UserWarning, __file__, 0, __name__, {})
 
     def _raise_if_too_many(self):
         share = len(self.failures) / len(self)

@@ -69,6 +69,23 @@ def test_a_wrong_folder_is_found_before_the_first_read(tmp_path):
         ClipReader([str(tmp_path / f"{i}.wav") for i in range(100)], 8000)
 
 
+def test_no_clips_at_all():
+    with pytest.raises(ValueError, match=r"at least one clip\. Received: none"):
+        ClipReader([], 8000)
+
+
+def test_every_epoch_reports_its_own_failures(write_clips):
+    """With Python's filters as they are: a text that came before is not shown."""
+    reader = ClipReader(write_clips(4, broken=[1]), 8000, max_failure_share=0.5)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        for index in (1, 1, 0, 1):
+            reader.read(index)
+            reader.end_of_epoch()
+    begins = [str(warning.message).split(" clips")[0] for warning in caught]
+    assert begins == [f"epoch {i}: 1 of 4" for i in (1, 2, 4)]
+
+
 def test_no_failures_no_warning(write_clips):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
