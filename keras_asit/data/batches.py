@@ -6,7 +6,10 @@ numbers, so that a seed gives the same batches everywhere.
 """
 
 import atexit
+import collections
 import functools
+import operator
+import random
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +18,7 @@ import keras
 import numpy as np
 
 from keras_asit.audio import AudioError, LogMelFilterbank
+from keras_asit.audio.filterbank import AUDIOSET_MEAN, AUDIOSET_STD
 from keras_asit.data.clips import TooManyBrokenFiles
 
 PATCH_FRAMES = 16  # frames of a patch, in the paper
@@ -88,11 +92,32 @@ def make_batches(examples, batch_size, frontend, drop_remainder, workers):
     return PyBatches(examples, batch_size, steps, frontend, workers)
 
 
+def checked_seed(seed):
+    """The seed as an integer; None draws one, as it does in Keras' layers.
+
+    Raises:
+        ValueError: for a negative seed, or one that is no integer.
+    """
+    if seed is None:
+        return random.randrange(2**32)  # follows keras.utils.set_random_seed
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        number = -1
+    if number < 0:
+        raise ValueError(
+            f"Expected a seed that is an integer of 0 or more. Received: {seed!r}. "
+            "None draws a seed"
+        )
+    return number
+
+
 def feature_layer(features, frontend, sample_rate, samples):
     """The layer that a dataset ends with: None for `features="waveform"`.
 
-    Without a `frontend` the filterbank has as many frames as the clip gives,
-    cut to whole patches: 6 s at 32 kHz give 598, of which 592 are kept.
+    Without a `frontend` the filterbank is normalised as that of a backbone is by
+    default, and has as many frames as the clip gives, cut to whole patches: 6 s
+    at 32 kHz give 598, of which 592 are kept.
 
     Raises:
         ValueError: for an unknown kind of features, or when the frontend
@@ -114,7 +139,9 @@ def feature_layer(features, frontend, sample_rate, samples):
         return frontend
     frames = LogMelFilterbank(sample_rate).frames(samples)
     whole = max(1, frames // PATCH_FRAMES) * PATCH_FRAMES
-    return LogMelFilterbank(sample_rate, num_frames=whole)
+    return LogMelFilterbank(
+        sample_rate, num_frames=whole, mean=AUDIOSET_MEAN, std=AUDIOSET_STD
+    )
 
 
 def _tf_batches(examples, batch_size, steps, frontend, workers):
@@ -231,7 +258,11 @@ class _TFCalls:
 
 
 class PyBatches(keras.utils.PyDataset):
-    """The batches without TensorFlow; a pass to the last one is an epoch.
+    """The batches without TensorFlow; a pass in which each was asked for is an epoch.
+
+    The n-th one asked for in a pass is the n-th batch, whatever its index: `fit`
+    shuffles the indices by a global generator unless it is told not to, and the
+    order is the seed's already.
 
     It reads ahead by itself, and leaves Keras' own workers unused: those run
     past the batch that `fit` looks at to build a model, and an epoch would
@@ -247,21 +278,35 @@ class PyBatches(keras.utils.PyDataset):
         self.epoch = 0
         self._features = _compiled(frontend)
         self._pool = ThreadPoolExecutor(max(1, workers))
-        self._ahead = {}
         self._order = examples.order(0)
-        self._finished = False
+        self._asked = set()  # indices, in this pass
+        self._ahead = collections.deque()  # the batches that come next
 
     def __len__(self):
         return self.steps
 
-    def __getitem__(self, step):
-        if not 0 <= step < self.steps:
-            raise IndexError(f"Expected a batch below {self.steps}. Received: {step}")
-        for ahead in range(step, min(step + 1 + _BATCHES_AHEAD, self.steps)):
-            if ahead not in self._ahead:
-                self._ahead[ahead] = self._start(ahead)
-        examples = [clip.result() for clip in self._ahead.pop(step)]
-        self._finished = self._finished or step == self.steps - 1
+    @property
+    def num_batches(self):
+        """The number of batches; where it is read, an unfinished pass begins anew.
+
+        Keras reads it before every pass and after a look at a batch, and does not
+        where a pass goes on in the next `steps_per_epoch`.
+        """
+        if len(self._asked) < self.steps:
+            self._begin_pass()
+        return self.steps
+
+    def __getitem__(self, index):
+        if not 0 <= index < self.steps:
+            raise IndexError(f"Expected a batch below {self.steps}. Received: {index}")
+        if index in self._asked:  # never twice in a pass
+            self._begin_pass()
+        step = len(self._asked)
+        self._asked.add(index)
+        started = step + len(self._ahead)
+        for ahead in range(started, min(step + 1 + _BATCHES_AHEAD, self.steps)):
+            self._ahead.append(self._start(ahead))
+        examples = [clip.result() for clip in self._ahead.popleft()]
         arrays = [np.stack(column) for column in zip(*examples)]
         if self._features is not None:
             arrays[0] = self._features(arrays[0])
@@ -272,14 +317,17 @@ class PyBatches(keras.utils.PyDataset):
         self.on_epoch_end()
 
     def on_epoch_end(self):
-        for clip in [clip for batch in self._ahead.values() for clip in batch]:
-            clip.cancel()
-        self._ahead = {}
-        if self._finished:
+        if len(self._asked) == self.steps:
             self.epoch += 1
             self._order = self.examples.order(self.epoch)
-            self._finished = False
+            self._begin_pass()
             self.examples.reader.end_of_epoch()
+
+    def _begin_pass(self):
+        for clip in [clip for batch in self._ahead for clip in batch]:
+            clip.cancel()
+        self._ahead.clear()
+        self._asked.clear()
 
     def _start(self, step):
         rows = self._order[step * self.batch_size : (step + 1) * self.batch_size]

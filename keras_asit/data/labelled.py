@@ -1,7 +1,12 @@
 """Clips with labels: what a classifier trains on and is measured by."""
 
 from keras_asit.audio import AudioError
-from keras_asit.data.batches import ClipExamples, feature_layer, make_batches
+from keras_asit.data.batches import (
+    ClipExamples,
+    checked_seed,
+    feature_layer,
+    make_batches,
+)
 from keras_asit.data.clips import (
     ClipReader,
     centre_crop,
@@ -46,10 +51,11 @@ def labelled_dataset(
         sample_rate: Rate in Hz that clips are resampled to.
         seconds: Length of a clip.
         features: `"fbank"`, or `"waveform"` for a filterbank in the model.
-        frontend: The `LogMelFilterbank` to use; by default the plain one with
-            whole patches of frames.
+        frontend: The `LogMelFilterbank` to use, best that of the backbone. By
+            default normalised as a backbone's default one, by AudioSet's mean and
+            deviation, with whole patches of frames.
         training: Whether clips are shuffled and cropped at random.
-        seed: Integer that fixes orders, shifts and crops.
+        seed: Integer that fixes orders, shifts and crops; None draws one.
         class_names: Order of the classes; the manifest's by default.
         multi_label: True for multi-hot targets; by default when some clip has
             more than one label.
@@ -73,14 +79,21 @@ def labelled_dataset(
             `tf.errors.InvalidArgumentError` with the same text.
 
     Example:
-        test = keras_asit.data.labelled_dataset(manifest.where(fold=1), 16)
-        classifier.evaluate(test)
+
+    >>> path = keras_asit.data.synthetic.write_dataset(
+    ...     "events", splits={"train": 2, "test": 1}, seconds=0.5)
+    >>> manifest = keras_asit.data.read_manifest(path)
+    >>> test = labelled_dataset(manifest.where(split="test"), 4, seconds=0.4)
+    >>> x, y = next(iter(test))  # or classifier.evaluate(test)
+    >>> tuple(x.shape), tuple(y.shape)
+    ((4, 32, 128), (4,))
     """
     if seconds <= 0 or not 0 <= shift_probability <= 1:
         raise ValueError(
             "Expected seconds > 0 and shift_probability in [0, 1]. "
             f"Received: {seconds}, {shift_probability}"
         )
+    seed = checked_seed(seed)
     samples = round(seconds * sample_rate)
     frontend = feature_layer(features, frontend, sample_rate, samples)
     manifest = as_manifest(source)

@@ -2,7 +2,12 @@
 
 import numpy as np
 
-from keras_asit.data.batches import ClipExamples, feature_layer, make_batches
+from keras_asit.data.batches import (
+    ClipExamples,
+    checked_seed,
+    feature_layer,
+    make_batches,
+)
 from keras_asit.data.clips import ClipReader, circular_shift, random_crop
 from keras_asit.data.sources import as_manifest
 
@@ -42,11 +47,12 @@ def pretraining_dataset(
         sample_rate: Rate in Hz that clips are resampled to.
         crop_seconds: Length of a view.
         views: Views of each clip.
-        seed: Integer that fixes orders, shifts and crops.
+        seed: Integer that fixes orders, shifts and crops; None draws one.
         features: `"fbank"`, or `"waveform"` for a filterbank that runs in the
             model, on the accelerator.
-        frontend: The `LogMelFilterbank` to use; by default the plain one with
-            whole patches of frames.
+        frontend: The `LogMelFilterbank` to use, best that of the backbone. By
+            default normalised as a backbone's default one, by AudioSet's mean and
+            deviation, with whole patches of frames.
         shift_probability: Probability of the rotation.
         shuffle: Whether clips come in random order.
         cache: Whether waveforms stay in memory after the first epoch.
@@ -65,14 +71,20 @@ def pretraining_dataset(
             arrives as `tf.errors.InvalidArgumentError` with the same text.
 
     Example:
-        train = keras_asit.data.pretraining_dataset("manifest.csv", batch_size=16)
-        pretrainer.fit(train, epochs=40)
+
+    >>> manifest = keras_asit.data.synthetic.write_dataset(
+    ...     "events", splits={"train": 2}, seconds=0.5)
+    >>> train = pretraining_dataset(
+    ...     manifest, batch_size=8, crop_seconds=0.4, frontend=backbone.frontend)
+    >>> tuple(next(iter(train)).shape)  # as pretrainer.fit(train) takes them
+    (8, 2, 32, 32)
     """
     if views < 1 or crop_seconds <= 0 or not 0 <= shift_probability <= 1:
         raise ValueError(
             "Expected views >= 1, crop_seconds > 0 and shift_probability in [0, 1]. "
             f"Received: {views}, {crop_seconds}, {shift_probability}"
         )
+    seed = checked_seed(seed)
     samples = round(crop_seconds * sample_rate)
     frontend = feature_layer(features, frontend, sample_rate, samples)
     reader = ClipReader(

@@ -79,14 +79,50 @@ def test_fit_stops_with_the_reason(write_manifest):
         classifier().fit(dataset, verbose=0)
 
 
-def test_without_tensorflow_a_pass_ends_with_its_last_batch(write_clips):
-    class Starts(ClipExamples):
-        def read(self, epoch, index, rng):
-            return (self.reader.read(index)[:4],)
+def trained(path, random_seed, **options):
+    """Weights after training on the same data from zeros, on the way `fit` goes."""
+    keras.utils.set_random_seed(random_seed)
+    model = classifier()
+    model.layers[-1].kernel.assign(np.zeros((16 * 128, 2)))
+    data = labelled_dataset(path, 2, training=True, **SHORT)
+    model.fit(data, verbose=0, **options)
+    return keras.ops.convert_to_numpy(model.layers[-1].kernel)
 
-    reader = ClipReader(write_clips(6), 8000)
-    examples = Starts(reader, range(6), True, 0, [(4,)], ["float32"])
-    dataset = PyBatches(examples, batch_size=2, steps=3, frontend=None, workers=2)
+
+def test_fit_keeps_the_order_of_the_seed(write_manifest, epochs_drawn):
+    """With its own shuffling, which is on by default and follows a global seed."""
+    path = write_manifest(9)
+    expected = trained(path, 1, epochs=3, shuffle=False)
+    for random_seed in (2, 3):
+        np.testing.assert_array_equal(trained(path, random_seed, epochs=3), expected)
+    assert epochs_drawn == [0, 1, 2]
+
+
+def test_a_pass_goes_on_in_the_next_steps_per_epoch(write_manifest):
+    path = write_manifest(9)
+    parts = trained(path, 1, epochs=2, steps_per_epoch=2)
+    np.testing.assert_array_equal(parts, trained(path, 2, epochs=1))
+
+
+class Starts(ClipExamples):
+    """The first samples of each clip."""
+
+    def read(self, epoch, index, rng):
+        return (self.reader.read(index)[:4],)
+
+
+def py_batches(paths, batch_size=2):
+    """The batches that JAX and PyTorch get, and those of their first epoch."""
+    examples = Starts(
+        ClipReader(paths, 8000), range(len(paths)), True, 0, [(4,)], ["float32"]
+    )
+    rows = [examples.example(0, index)[0] for index in examples.order(0)]
+    expected = np.reshape(rows, (-1, batch_size, 4))
+    return PyBatches(examples, batch_size, len(expected), None, 2), expected
+
+
+def test_without_tensorflow_a_pass_ends_with_its_last_batch(write_clips):
+    dataset, _ = py_batches(write_clips(6))
     first = dataset[0]  # as `fit` does to build a model
     dataset.on_epoch_end()
     np.testing.assert_array_equal(dataset[0], first)
@@ -94,6 +130,28 @@ def test_without_tensorflow_a_pass_ends_with_its_last_batch(write_clips):
     assert not np.array_equal(dataset[0], first)
     with pytest.raises(IndexError, match="below 3"):
         dataset[3]
+
+
+def test_without_tensorflow_batches_come_in_order_whatever_their_index(write_clips):
+    dataset, expected = py_batches(write_clips(8))
+    for indices in ([2, 0, 3, 1], [3, 2, 1, 0]):
+        batches = [dataset[index] for index in indices]
+        np.testing.assert_array_equal(batches, expected)
+        assert not dataset._ahead
+    dataset.on_epoch_end()
+    assert dataset.epoch == 1
+    assert not np.array_equal([dataset[i] for i in range(4)], expected)
+
+
+def test_without_tensorflow_a_look_at_a_batch_ends_no_epoch(write_clips):
+    """Not at the last one either."""
+    dataset, expected = py_batches(write_clips(6))
+    dataset[dataset.num_batches - 1]
+    assert dataset.num_batches == len(expected)  # as Keras asks afterwards
+    dataset.on_epoch_end()
+    assert dataset.epoch == 0
+    np.testing.assert_array_equal(list(dataset), expected)
+    assert dataset.epoch == 1
 
 
 def test_jax_needs_no_tensorflow(write_manifest):

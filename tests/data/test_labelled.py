@@ -107,6 +107,11 @@ def test_wrong_arguments(write_manifest):
     path = write_manifest(2)
     with pytest.raises(ValueError, match="seconds > 0"):
         labelled_dataset(path, 2, seconds=0)
+    for training in (True, False):
+        with pytest.raises(ValueError, match="integer of 0 or more"):
+            labelled_dataset(path, 2, seed=-1, training=training)
+    with pytest.raises(ValueError, match=r"at least one clip\. Received: none"):
+        labelled_dataset(read_manifest(path).take([]), 1)
     with pytest.raises(ValueError, match="batch_size from 1 to the 2 clips"):
         labelled_dataset(path, 4, training=True)
 

@@ -1,3 +1,5 @@
+import os
+import re
 import warnings
 
 import keras
@@ -7,8 +9,10 @@ import soundfile
 
 from keras_asit.audio import LogMelFilterbank
 from keras_asit.data import pretraining_dataset, read_manifest
+from keras_asit.models import ASiTBackbone
 
 SHORT = {"sample_rate": 8000, "crop_seconds": 0.25}
+MEAN, STD = -4.2677393, 4.5689974  # of AudioSet (section 1 of the specification)
 
 
 def batches(dataset):
@@ -45,9 +49,23 @@ def test_fbank_is_that_of_the_waveforms(write_clips):
     [features] = batches(pretraining_dataset(paths, 4, **SHORT))
     assert features.shape == (4, 2, 16, 128)  # 23 frames, cut to whole patches
     assert features.dtype == "float32"
-    expected = LogMelFilterbank(8000, num_frames=16)(waves.reshape(8, -1))
+    frontend = LogMelFilterbank(8000, num_frames=16, mean=MEAN, std=STD)
+    expected = frontend(waves.reshape(8, -1))
     expected = keras.ops.convert_to_numpy(expected).reshape(features.shape)
     np.testing.assert_allclose(features, expected, atol=2e-3)
+
+
+def test_features_are_normalised_as_a_backbones_own(write_clips):
+    """Else what was trained on them disagrees with predict_file and embed."""
+    small = {"hidden_dim": 16, "num_layers": 1, "num_heads": 2, "mlp_dim": 16}
+    frontend = ASiTBackbone((16, 128), **small).frontend
+    assert (frontend.mean, frontend.std) == (MEAN, STD)
+    options = {"shift_probability": 0.0, "crop_seconds": 0.18}
+    one, other = (
+        pretraining_dataset(write_clips(2), 2, frontend=layer, **options)
+        for layer in (None, frontend)
+    )
+    np.testing.assert_allclose(batches(one), batches(other), atol=1e-6)
 
 
 def test_default_frames_are_the_papers(write_clips):
@@ -112,13 +130,36 @@ def test_a_broken_clip_is_replaced_and_reported_each_epoch(write_clips):
     dataset = pretraining_dataset(
         paths, 5, features="waveform", shuffle=False, shift_probability=0.0, **SHORT
     )
-    with pytest.warns(UserWarning, match=r"1 of 20 clips(.|\n)*clip_004\.wav"):
-        views = np.concatenate(batches(dataset))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")  # which shows a text once
+        views, _ = (np.concatenate(batches(dataset)) for _ in range(2))
+    for epoch, warning in enumerate(caught, start=1):
+        text = rf"epoch {epoch}: 1 of 20 clips(.|\n)*clip_004\.wav"
+        assert re.match(text, str(warning.message))
+    assert len(caught) == 2
     assert len(views) == 20
     following = soundfile.read(paths[5], dtype="float32")[0]
     windows = np.lib.stride_tricks.sliding_window_view(following, 2000)
     assert any(np.array_equal(window, views[4, 0]) for window in windows)
     assert not np.array_equal(views[4], views[5])
+
+
+def test_a_seed_is_drawn_once_for_none(write_clips):
+    """By the generator that layers without a seed follow."""
+    paths, drawn = write_clips(4), []
+    for random_seed in (1, 2, 1):
+        keras.utils.set_random_seed(random_seed)
+        dataset = pretraining_dataset(paths, 4, seed=None, features="waveform", **SHORT)
+        drawn.append(batches(dataset) + batches(dataset))
+    np.testing.assert_array_equal(drawn[0], drawn[2])
+    assert not np.array_equal(drawn[0], drawn[1])
+    assert not np.array_equal(*drawn[0])
+
+
+def test_no_clips_at_all(write_clips):
+    empty = read_manifest(os.path.dirname(write_clips(1)[0])).take([])
+    with pytest.raises(ValueError, match=r"at least one clip\. Received: none"):
+        pretraining_dataset(empty, 1, **SHORT)
 
 
 def failure_of(dataset):
@@ -157,6 +198,8 @@ def test_silence_gives_finite_views(tmp_path):
         ({"views": 0}, "views >= 1"),
         ({"crop_seconds": 0}, "crop_seconds > 0"),
         ({"shift_probability": 2}, r"shift_probability in \[0, 1\]"),
+        ({"seed": -1}, "integer of 0 or more. Received: -1"),
+        ({"seed": 0.5}, "integer of 0 or more. Received: 0.5"),
         ({"features": "mel"}, '"fbank" or "waveform"'),
         ({"frontend": LogMelFilterbank(16000)}, "sample_rate=16000, the frontend's"),
     ],
