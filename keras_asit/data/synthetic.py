@@ -17,6 +17,7 @@ from keras_asit.data.event_shapes import SHAPES, coloured_noise, decibels
 
 CLASS_NAMES = tuple(SHAPES)
 SCENE_SECONDS = 1.3
+LOWEST_RATE = 4000  # the highest steady pitch, 1600 Hz, lies below 0.45 of it
 GENERATOR_VERSION = 2  # part of every clip's seed: a changed sound gets a new file
 COLUMNS = ("path", "label", "split", "seed")
 
@@ -34,14 +35,15 @@ def sound_event(class_name, seed, sample_rate=16000, seconds=4.0):
     Args:
         class_name: one of `CLASS_NAMES`.
         seed: non-negative integer.
-        sample_rate: samples per second.
+        sample_rate: samples per second, 4000 or more.
         seconds: length of the clip; an event takes 55 to 85 % of its scene.
 
     Returns:
         float32 [samples] in [-1, 1], samples = round(sample_rate * seconds).
 
     Raises:
-        ValueError: if the class name is unknown or the clip shorter than 0.1 s.
+        ValueError: if the class name is unknown, the clip shorter than 0.1 s, or the
+            rate too low for the pitches of the events.
 
     Example:
         >>> wave = sound_event("chirp_up", seed=3)
@@ -57,6 +59,11 @@ def sound_event(class_name, seed, sample_rate=16000, seconds=4.0):
         raise ValueError(
             "Expected seconds to be at least 0.1, room for an event. "
             f"Received: {seconds}. Ask for longer clips."
+        )
+    if not sample_rate >= LOWEST_RATE:
+        raise ValueError(
+            f"Expected sample_rate to be at least {LOWEST_RATE}: events of every class "
+            f"can then be heard. Received: {sample_rate}. Ask for a higher rate."
         )
     rng = np.random.default_rng([zlib.crc32(class_name.encode()), seed])
     samples = round(sample_rate * seconds)

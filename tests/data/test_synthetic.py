@@ -56,7 +56,7 @@ def test_same_seed_same_samples_other_seed_other_samples():
 
 
 @pytest.mark.parametrize("name", synthetic.CLASS_NAMES)
-@pytest.mark.parametrize(("rate", "seconds"), [(8000, 0.1), (32000, 1.0)])
+@pytest.mark.parametrize(("rate", "seconds"), [(4000, 0.5), (8000, 0.1), (32000, 1.0)])
 def test_other_rates_and_lengths(name, rate, seconds):
     wave = synthetic.sound_event(name, 0, rate, seconds)
     assert wave.shape == (round(rate * seconds),) and np.isfinite(wave).all()
@@ -67,6 +67,12 @@ def test_unknown_class_and_too_short_clip_are_refused():
         synthetic.sound_event("dog", 0)
     with pytest.raises(ValueError, match=r"at least 0\.1"):
         synthetic.sound_event("tone", 0, seconds=0.01)
+
+
+@pytest.mark.parametrize("rate", [0, 1000, 3999, float("nan")])
+def test_a_rate_too_low_for_the_pitches_is_refused(rate):
+    with pytest.raises(ValueError, match=r"at least 4000.*Received: "):
+        synthetic.sound_event("tone", 3, sample_rate=rate)
 
 
 @pytest.mark.parametrize("seed", range(5))
