@@ -244,6 +244,24 @@ def test_an_interrupted_save_leaves_what_was_there(preset, monkeypatch):
         presets.save(tiny_backbone(num_layers=1), directory)
     assert same_weights(presets.load(directory), backbone)
     assert os.listdir(directory.parent) == [directory.name]
+    assert sorted(os.listdir(directory)) == FILES
+
+
+def test_nothing_is_written_beside_a_directory_that_exists(preset, monkeypatch):
+    """There it may be forbidden, or another file system. The old preset stays whole."""
+    _, directory = preset
+    old = {name: (directory / name).read_bytes() for name in FILES}
+    save_weights, seen = ASiTBackbone.save_weights, []
+
+    def looks(model, path):
+        save_weights(model, path)
+        seen.append(os.listdir(directory.parent))
+        assert old == {name: (directory / name).read_bytes() for name in FILES}
+
+    monkeypatch.setattr(ASiTBackbone, "save_weights", looks)
+    presets.save(tiny_backbone(num_layers=1), directory)
+    assert seen == [[directory.name]]
+    assert sorted(os.listdir(directory)) == FILES
 
 
 def test_only_our_models_are_saved(tmp_path):

@@ -55,10 +55,12 @@ def save(model, directory, trained_on=""):
         )
     directory = Path(directory)
     _check_replaceable(directory)
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(
-        dir=directory.parent, prefix=f".{directory.name}-"
-    ) as unfinished:
+    # Inside a directory that exists: only there is writing known to be allowed, and
+    # the file system the same.
+    place = directory if directory.exists() else directory.parent
+    place.mkdir(parents=True, exist_ok=True)
+    prefix = f".{directory.name}-"
+    with tempfile.TemporaryDirectory(dir=place, prefix=prefix) as unfinished:
         new = Path(unfinished) / "preset"
         new.mkdir()
         _write_json(new / CONFIG, _serialized(model))
