@@ -87,7 +87,8 @@ def _add_quickstart(commands):
         "--data",
         type=_existing,
         metavar="MANIFEST",
-        help="labelled clips: CSV or folder (default: generated sound events)",
+        help="labelled clips: CSV or folder of class folders (default: generated sound "
+        "events)",
     )
     add("--out", default="runs/quickstart", help="folder of the run")
     add(

@@ -415,3 +415,55 @@ def test_accuracy_of_a_run_is_of_the_readable_clips(sounds):
     with pytest.warns(UserWarning, match="1 of 24 clips"):
         accuracy, _ = job.fine_tune(tuning, manifest, task, quickstart.Settings())
     assert accuracy == pytest.approx(100 * 2 / 23)
+
+
+# Clips without folds and splits, and real ones.
+
+
+@pytest.fixture
+def class_folders(tmp_path):
+    """Folders of 11, 2 and 1 clips, and a clip in none."""
+    paths = [
+        f"{name}/{i:02}.wav" for name, n in zip("abc", (11, 2, 1)) for i in range(n)
+    ]
+    for path in [*paths, "unlabelled.wav"]:
+        (tmp_path / "set" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / path).touch()
+    return str(tmp_path / "set")
+
+
+def test_a_fifth_of_each_class_folder_is_held_out(class_folders):
+    task = load_task(data=class_folders)
+    assert list(task.test.labels) == ["a", "a", "b"]
+    assert list(task.train.labels) == ["a"] * 9 + ["b", "c"]
+    assert not set(task.train.paths) & set(task.test.paths)
+    unlabelled = str(Path(class_folders) / "unlabelled.wav")
+    assert set(task.pretraining) == {*task.train.paths, unlabelled}
+    assert task.held_out == "a fifth of each class"
+    again = load_task(data=class_folders, seed=1)
+    assert list(again.test.paths) == list(task.test.paths), "the same whatever the seed"
+
+
+def test_empty_folds_and_splits_are_none(tmp_path):
+    rows = [(f"{i}.wav", "dog", "", "") for i in range(10)]
+    manifest = write_manifest(tmp_path / "m.csv", rows, "path,label,fold,split")
+    task = load_task(data=manifest)
+    assert (len(task.train), len(task.test)) == (8, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "train", "test", "model"),
+    [
+        ("esc10", 320, 80, training.SmallModel(16000, 1.7)),
+        ("fsdd", 2700, 300, training.SmallModel(8000, 0.4)),
+    ],
+)
+def test_real_manifests(data_root, name, train, test, model):
+    task = load_task(data=str(data_root / name / "manifest.csv"))
+    assert (len(task.train), len(task.test)) == (train, test)
+    assert len(task.pretraining) == train
+    real = {os.path.realpath(path) for path in task.pretraining}
+    assert real == {os.path.realpath(path) for path in task.train.paths}
+    assert not real & {os.path.realpath(path) for path in task.test.paths}
+    assert clips.missing_classes(task) == []
+    assert clips.model_for(task.train) == model

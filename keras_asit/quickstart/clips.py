@@ -56,8 +56,9 @@ def load_task(settings):
 
 
 def _without_labels(manifest):
-    splits = manifest.columns.get("split", [""] * len(manifest))
-    return manifest.paths[np.isin(splits, PRETRAINING_SPLITS)]
+    if not _values(manifest, "split"):
+        return manifest.paths[manifest.labels == ""]
+    return manifest.paths[np.isin(manifest.columns["split"], PRETRAINING_SPLITS)]
 
 
 def _other_paths(paths, test):
@@ -71,10 +72,10 @@ def _other_paths(paths, test):
 def split(manifest, fold):
     """Training clips, held-out clips and what is held out, in words.
 
-    Folds come first; a manifest without them needs splits train and test.
+    Folds come first, then the splits train and test. Where there is neither, as in a
+    folder of class folders, a fifth of each class is held out, always the same.
     """
-    folds = set(manifest.columns.get("fold", [])) - {""}
-    splits = set(manifest.columns.get("split", []))
+    folds, splits = _values(manifest, "fold"), _values(manifest, "split")
     if folds:
         if str(fold) not in folds:
             raise ValueError(
@@ -84,11 +85,31 @@ def split(manifest, fold):
         return others, manifest.where(fold=str(fold)), f"fold {fold}"
     if {"train", "test"} <= splits:
         return manifest.where(split="train"), manifest.where(split="test"), "test split"
+    held_out = _a_fifth_of_each_class(manifest)
+    if not splits and len(held_out):
+        labelled = np.flatnonzero(manifest.labels != "")
+        train = manifest.take(np.setdiff1d(labelled, held_out))
+        return train, manifest.take(held_out), "a fifth of each class"
     raise ValueError(
         "To hold clips out, the manifest needs a column fold, or a column split with "
-        f"train and test; it has the columns {sorted(manifest.columns)} and the splits "
-        f"{sorted(splits)}."
+        "train and test, or neither and two clips of a class; it has the columns "
+        f"{sorted(manifest.columns)} and the splits {sorted(splits)}."
     )
+
+
+def _values(manifest, column):
+    return set(manifest.columns.get(column, [])) - {""}
+
+
+def _a_fifth_of_each_class(manifest):
+    """Numbers of the clips, drawn; at least one of a class, but never its only one."""
+    rng = np.random.default_rng(0)
+    chosen = []
+    for name in manifest.class_names:
+        clips = np.flatnonzero(manifest.labels == name)
+        count = max(1, len(clips) // 5) if len(clips) > 1 else 0
+        chosen.extend(rng.permutation(clips)[:count])
+    return np.sort(np.array(chosen, dtype=int))
 
 
 def missing_classes(task):
