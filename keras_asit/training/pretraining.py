@@ -4,7 +4,9 @@ import keras
 
 from keras_asit import data
 from keras_asit.callbacks import EMATeacher
+from keras_asit.data.sources import as_manifest
 from keras_asit.models import ASiTPretrainer
+from keras_asit.models.profiles import TRAINING
 from keras_asit.optimizers import ScheduledAdamW
 from keras_asit.schedules import cosine
 from keras_asit.training.budget import ENDLESS
@@ -31,7 +33,7 @@ def pretrain(
 
     Args:
         backbone: An `ASiTBackbone`, trained in place as the student.
-        paths: A `Manifest` or paths of the clips.
+        paths: A `Manifest`, the path of one, or paths of the clips.
         crop_seconds: Length of a view.
         budget: A `Budget`: learning rate and length of the run.
         batch_size: Clips in a batch.
@@ -39,7 +41,7 @@ def pretrain(
         momentum: The teacher's momentum at the start.
         final_momentum: The teacher's momentum at the end.
         teacher_temperature: The teacher's temperature, constant.
-        profile: Profile of the `ASiTPretrainer`.
+        profile: Profile of the `ASiTPretrainer` and of the clipping of gradients.
         seed: Integer that fixes the heads, the views and the corruption.
         callbacks: More callbacks.
         **options: Options of the `ASiTPretrainer`.
@@ -47,9 +49,10 @@ def pretrain(
     Returns:
         `(pretrainer, history)`; history maps a quantity to its value by epoch.
     """
+    manifest = as_manifest(paths)
     views = data.pretraining_dataset(
-        paths,
-        batch_size=min(batch_size, len(paths)),
+        manifest,
+        batch_size=min(batch_size, len(manifest)),
         sample_rate=backbone.frontend.sample_rate,
         crop_seconds=crop_seconds,
         frontend=backbone.frontend,
@@ -60,7 +63,7 @@ def pretrain(
         pretrainer = ASiTPretrainer(backbone, profile=profile, seed=seed, **options)
     pretrainer.compile(
         optimizer=ScheduledAdamW(
-            budget.peak, weight_decay=weight_decay, global_clipnorm=3.0
+            budget.peak, weight_decay=weight_decay, **_clipping(profile)
         )
     )
     teacher = EMATeacher(
@@ -80,6 +83,13 @@ def pretrain(
         callbacks=[teacher, budget, *callbacks],
     )
     return pretrainer, history.history
+
+
+def _clipping(profile):
+    """The optimiser's argument that clips as a profile does (row 17)."""
+    row = TRAINING[profile]
+    name = {"global": "global_clipnorm", "variable": "clipnorm"}[row["clip"]]
+    return {name: row["clip_norm"]}
 
 
 class _MomentumByBudget(keras.callbacks.Callback):

@@ -1,9 +1,12 @@
+import types
+
 import keras
 import numpy as np
 import pytest
 import soundfile
 
 from keras_asit import training
+from keras_asit.models import ASiTPretrainer
 from tiny_asit import TINY_HEADS, values
 
 RATE, SECONDS = 8000, 0.4
@@ -47,9 +50,7 @@ def pretrain(paths, budget, **options):
         paths,
         crop_seconds=SECONDS,
         budget=budget,
-        batch_size=2,
-        **TINY_HEADS,
-        **options,
+        **{"batch_size": 2, **TINY_HEADS, **options},
     )
 
 
@@ -73,6 +74,41 @@ def test_a_run_of_steps(paths):
         assert not same(values(backbone.weights), start)
     assert history == history_again
     assert same(values(pretrainer.weights), values(again.weights))
+
+
+@pytest.fixture
+def given_to_fit(monkeypatch):
+    """The views that `fit` got; nothing is trained."""
+    given = []
+
+    def fit(model, views, **options):
+        given.append(views)
+        return types.SimpleNamespace(history={})
+
+    monkeypatch.setattr(ASiTPretrainer, "fit", fit)
+    return given
+
+
+def test_a_manifest_by_its_path(paths, tmp_path, given_to_fit):
+    """A batch has no more clips than there are, not than the path has letters."""
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("path\n" + "".join(f"{i}.wav\n" for i in range(len(paths))))
+    pretrain(str(manifest), training.Budget(1e-3, steps=1), batch_size=32)
+    [views] = given_to_fit
+    assert len(views) == 1
+    assert next(iter(views)).shape[0] == len(paths)
+
+
+@pytest.mark.parametrize(
+    ("profile", "of_all", "of_each"), [("paper", 3.0, None), ("reference", None, 3.0)]
+)
+def test_gradients_are_clipped_as_the_profile_does(
+    paths, profile, of_all, of_each, given_to_fit
+):
+    """Row 17 of the specification."""
+    pretrainer, _ = pretrain(paths, training.Budget(1e-3, steps=1), profile=profile)
+    assert pretrainer.optimizer.global_clipnorm == of_all
+    assert pretrainer.optimizer.clipnorm == of_each
 
 
 def test_momentum_follows_the_minutes(paths, monkeypatch):
