@@ -11,10 +11,7 @@ so that a busy moment of the machine meets both.
 
 import argparse
 import os
-import platform
-import subprocess
 import time
-from importlib.metadata import version
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 if os.environ["KERAS_BACKEND"] == "jax":  # JAX reads its threads from here only
@@ -23,6 +20,7 @@ if os.environ["KERAS_BACKEND"] == "jax":  # JAX reads its threads from here only
 import keras
 import numpy as np
 
+from benchmarks import machine
 from keras_asit.audio import LogMelFilterbank
 
 SAMPLE_RATE, SECONDS = 32000, 6
@@ -30,21 +28,31 @@ SAMPLE_RATE, SECONDS = 32000, 6
 
 def compiled(layer, waveform):
     """Named functions without arguments that run the layer to the end."""
-    if keras.backend.backend() == "jax":
+    backend = keras.backend.backend()
+    if backend == "jax":
         import jax
 
         run = jax.jit(layer)
         return {"jax.jit": lambda: run(waveform).block_until_ready()}
+    if backend != "tensorflow":
+        return {backend: lambda: keras.ops.convert_to_numpy(layer(waveform))}
     import tensorflow as tf
 
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    use_one_thread()
     tensor = tf.constant(waveform)
     graph, xla = tf.function(layer), tf.function(layer, jit_compile=True)
     return {
         "tf.function": lambda: graph(tensor).numpy(),
         "tf.function, XLA": lambda: xla(tensor).numpy(),
     }
+
+
+def use_one_thread():
+    """Before TensorFlow's first operation; afterwards it refuses."""
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
 def kaldi(waveform):
@@ -81,27 +89,24 @@ def milliseconds(functions, turns, calls=10):
     return times
 
 
-def commit():
-    command = ["git", "describe", "--always", "--dirty"]
-    result = subprocess.run(command, capture_output=True, text=True)
-    return result.stdout.strip() or "unknown"
+def about(facts):
+    """One line that says what was measured on what."""
+    versions = ", ".join(" ".join(item) for item in facts["versions"].items())
+    return (
+        f"{facts['cpu']}, {facts['cpus']} CPUs, load {facts['load']}; "
+        f"backend {keras.backend.backend()}; {versions}; commit {facts['commit']}"
+    )
 
 
-def main():
+def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--turns", type=int, default=20)
-    turns = parser.parse_args().turns
-    waveform = np.random.default_rng(0).normal(0, 0.1, SECONDS * SAMPLE_RATE)
+    turns = parser.parse_args(arguments).turns
+    waveform = np.random.default_rng(0).normal(0, 0.1, round(SECONDS * SAMPLE_RATE))
     waveform = waveform.astype("float32")
     functions = compiled(LogMelFilterbank(), waveform)
     functions["kaldi-native-fbank"] = kaldi(waveform)
-    backend = keras.backend.backend()
-    package = {"tensorflow": "tensorflow-cpu"}.get(backend, backend)
-    print(
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} CPUs, "
-        f"load {os.getloadavg()[0]:.1f}; Python {platform.python_version()}, "
-        f"keras {keras.version()}, {package} {version(package)}; commit {commit()}"
-    )
+    print(about(machine.description()))
     for name, times in milliseconds(functions, turns).items():
         print(
             f"{name:20s} median {np.median(times):6.2f} ms  best {min(times):6.2f} ms"

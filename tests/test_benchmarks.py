@@ -1,7 +1,9 @@
 """The benchmarks run, and their arithmetic is right; no timing is judged."""
 
+import importlib
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +12,12 @@ import keras
 import numpy as np
 import pytest
 
-from benchmarks import machine
+from benchmarks import corruption, machine, pretraining_gain
 from benchmarks.networks import NETWORKS, Network, step_flops
 from benchmarks.train_step import summary
-from keras_asit.models import ASiTBackbone
+from keras_asit.layers import GMMLCorruption
+from keras_asit.models import ASiTBackbone, ASiTPretrainer
+from tiny_asit import LoudPixels, shake
 
 ROOT = Path(__file__).resolve().parent.parent
 needs_torch = pytest.mark.skipif(
@@ -88,12 +92,11 @@ def test_matrix_rate_is_a_rate():
     assert calls[0].dtype == np.float32
 
 
-@needs_torch
-def test_the_peer_is_the_same_network():
-    from benchmarks.torch_asit import Backbone
-
+@pytest.fixture(scope="module")
+def toy():
+    """The toy network as `benchmarks.step_worker` makes it; the mask has no chance."""
     network = NETWORKS["toy"]
-    ours = ASiTBackbone(
+    backbone = ASiTBackbone(
         (network.frames, network.mel_bins),
         network.patch,
         network.hidden,
@@ -101,27 +104,86 @@ def test_the_peer_is_the_same_network():
         network.heads,
         network.mlp,
     )
-    theirs = Backbone(network, 0.1)
-    assert sum(p.numel() for p in theirs.parameters()) == ours.count_params()
+    return ASiTPretrainer(
+        backbone,
+        profile="reference",
+        corruption_layer=LoudPixels(),
+        seed=0,
+        drop_path=0.0,
+        projection_hidden_dims=network.projection[:-1],
+        projection_bottleneck_dim=network.projection[-1],
+        local_dim=network.local_dim,
+        global_dim=network.global_dim,
+        reconstruction_hidden_dims=network.reconstruction[:-1],
+        reconstruction_bottleneck_dim=network.reconstruction[-1],
+    )
+
+
+def weights_of(toy, owner):
+    """Weights in the order of the peer's `Branch`: prototypes, backbone, MLP."""
+    heads = getattr(toy, f"{owner}_heads")
+    prototypes = [heads[part].prototypes for part in ("local", "global")]
+    return [*prototypes, *getattr(toy, owner).weights, *heads["local"].mlp.weights]
+
+
+def copy_to_peer(weights, *parts):
+    """Kernels are the other way round there."""
+    import torch
+
+    parameters = [p for part in parts for p in part.parameters()]
+    for parameter, weight in zip(parameters, weights, strict=True):
+        value = np.array(weight)
+        value = value.T if value.ndim == 2 else value
+        assert parameter.shape == value.shape or value.shape == (1,)
+        with torch.no_grad():
+            parameter.copy_(torch.tensor(value))
 
 
 @needs_torch
-def test_the_peer_learns():
+def test_the_peer_is_the_same_network_with_the_same_loss(toy, monkeypatch):
+    import torch
+
+    from benchmarks import torch_asit
+
+    for owner, seed in (("student", 1), ("teacher", 2)):
+        shake(weights_of(toy, owner), seed=seed)
+    peer = torch_asit.Pretraining(NETWORKS["toy"], drop_path=0.0)
+    for owner in ("student", "teacher"):
+        copy_to_peer(weights_of(toy, owner), getattr(peer, owner))
+    painter = toy.reconstruction_head
+    painted = [*painter.mlp.weights, painter.to_patch.kernel, painter.bias]
+    copy_to_peer(painted, peer.reconstruction, peer.to_patch)  # one bias for all pixels
+
+    views = np.random.default_rng(0).normal(size=(3, 2, 32, 32)).astype("float32")
+    monkeypatch.setattr(
+        torch_asit, "corrupt", lambda x: (x * (x <= 0.3), (x > 0.3).float())
+    )
+    expected = float(toy.compute_loss(y_pred=toy(views)))
+    loss = float(peer.loss(torch.tensor(views)).detach())
+    assert loss == pytest.approx(expected, rel=1e-4)
+
+
+@needs_torch
+def test_the_peers_step_moves_student_and_teacher():
     import torch
 
     from benchmarks.torch_asit import Pretraining
 
     torch.manual_seed(0)
-    views = torch.randn(2, 2, 32, 32)
-    pretraining = Pretraining(NETWORKS["toy"])
-    before = [p.clone() for p in pretraining.teacher.parameters()]
-    losses = [pretraining.step(views) for _ in range(20)]
-    assert np.all(np.isfinite(losses))
-    after = pretraining.teacher.parameters()
-    assert all(not torch.equal(a, b) for a, b in zip(before, after))
+    peer = Pretraining(NETWORKS["toy"])
+    student = [p.detach().clone() for p in peer.student.parameters()]
+    teacher = [p.clone() for p in peer.teacher.parameters()]
+    loss = peer.step(torch.randn(2, 2, 32, 32))
+    assert np.isfinite(loss)
+    moved = [p.detach() for p in peer.student.parameters()]
+    assert all(not torch.equal(a, b) for a, b in zip(student, moved))
+    for before, after, ours in zip(teacher, peer.teacher.parameters(), moved):
+        expected = peer.momentum * before + (1 - peer.momentum) * ours
+        torch.testing.assert_close(after, expected)
 
 
 @needs_torch
+@pytest.mark.large_on_jax
 def test_train_step_runs_for_a_moment(tmp_path):
     out = tmp_path / "result.json"
     backend = keras.backend.backend()
@@ -136,3 +198,67 @@ def test_train_step_runs_for_a_moment(tmp_path):
     for row in result["frameworks"].values():
         assert len(row["ratios"]) == 2
         assert all(np.isfinite(value) for value in row["ratios"])
+
+
+def test_corruption_is_timed(monkeypatch):
+    monkeypatch.setattr(corruption, "SHAPE", (2, 2, 32, 16))
+    times = corruption.milliseconds(GMMLCorruption(seed=0), repetitions=2)
+    assert times.shape == (2,)
+    assert np.all(times > 0)
+
+
+@pytest.fixture
+def filterbank(monkeypatch):
+    """The benchmark on a tenth of a second; its import sets environment variables."""
+    for name in ("KERAS_BACKEND", "XLA_FLAGS"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+    monkeypatch.setenv("KERAS_BACKEND", keras.backend.backend())
+    module = importlib.import_module("benchmarks.filterbank")
+    monkeypatch.setattr(module, "SECONDS", 0.1)
+    monkeypatch.setattr(module, "use_one_thread", lambda: None)
+    return module
+
+
+def test_filterbank_is_timed(filterbank, capsys):
+    pytest.importorskip("kaldi_native_fbank")
+    filterbank.main(["--turns", "1"])
+    first, *rows = capsys.readouterr().out.splitlines()
+    assert f"backend {keras.backend.backend()}" in first
+    assert f"keras {keras.version()}" in first
+    assert len(rows) == (3 if keras.backend.backend() == "tensorflow" else 2)
+    assert all(float(row.split()[-2]) > 0 for row in rows)
+
+
+def test_times_are_those_of_the_functions(filterbank):
+    calls = []
+    times = filterbank.milliseconds({"a": lambda: calls.append(1)}, turns=2, calls=3)
+    assert len(times["a"]) == 6
+    assert len(calls) == 9, "the first turn compiles and is not timed"
+
+
+@pytest.mark.backend_free
+def test_gain_is_over_seeds_of_the_means_over_folds():
+    def run(fold, seed, scratch, pretrained):
+        scores = {"floor": 40.0, "scratch": scratch, "pretrained": pretrained}
+        scores["gain"] = pretrained - scratch
+        return {
+            "fold": fold,
+            "seed": seed,
+            "accuracy": {"10": scores},
+            "pretraining_steps": 100 + seed,
+            "seconds": 90.0,
+        }
+
+    results = [
+        run("1", 0, 50.0, 60.0),
+        run("2", 0, 60.0, 62.0),
+        run("1", 1, 54.0, 58.0),
+        run("2", 1, 64.0, 64.0),
+    ]
+    about, names, row = pretraining_gain.table(results).splitlines()
+    assert about == "4 runs, 2 seeds, 6 min, 100 to 101 steps"
+    assert names.split() == ["labels", "floor", "scratch", "pretrained", "gain"]
+    # Seeds: scratch 55 and 59, pretrained 61 and 61, gain 6 and 2; 4 / sqrt(2) = 2.8.
+    assert " ".join(row.split()) == "10 40.0 ± 0.0 57.0 ± 2.8 61.0 ± 0.0 4.0 ± 2.8"
+    one = pretraining_gain.table(results[:2]).splitlines()[-1]
+    assert one.split() == ["10", "40.0", "55.0", "61.0", "6.0"]
