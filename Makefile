@@ -4,12 +4,16 @@ PYTHON ?= python3
 # Arguments of `asit quickstart`, and extra arguments of pytest.
 ARGS ?=
 PYTEST_ARGS ?=
-BACKEND ?= $(if $(filter jax --backend=jax,$(ARGS)),jax,tensorflow)
+# The word after the last --backend in ARGS; TensorFlow without one.
+PAIRS = $(subst --backend ,--backend/,$(strip $(subst --backend=,--backend ,$(ARGS))))
+ASKED = $(patsubst --backend/%,%,$(lastword $(filter --backend/%,$(PAIRS))))
+BACKEND ?= $(or $(filter tensorflow jax torch,$(ASKED)),tensorflow)
 
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip
 EXTRAS_tensorflow := tensorflow,plots
 EXTRAS_jax := jax,plots
+EXTRAS_torch := torch,plots
 EXTRAS_test := tensorflow,jax,dev,tutorials,plots
 # Set-up is done when the stamp is newer than what it was made from.
 STAMP := $(VENV)/.installed-

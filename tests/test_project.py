@@ -5,6 +5,7 @@ import functools
 import importlib.metadata
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -197,6 +198,30 @@ def test_version_has_one_source():
 def test_console_program_is_declared():
     scripts = importlib.metadata.entry_points(group="console_scripts", name="asit")
     assert [script.value for script in scripts] == ["keras_asit.cli:main"]
+
+
+@pytest.mark.backend_free
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+@pytest.mark.parametrize(
+    ("arguments", "backend"),
+    [
+        ("", "tensorflow"),
+        ("--out jax", "tensorflow"),
+        ("--out jax --backend torch", "torch"),
+        ("--backend=jax --out torch", "jax"),
+        ("--backend jax --backend  torch", "torch"),
+    ],
+)
+def test_make_installs_the_backend_that_is_asked_for(arguments, backend):
+    printed = subprocess.run(
+        ["make", "--dry-run", "--always-make", "quickstart", f"ARGS={arguments}"],
+        cwd=ROOT,
+        env={k: v for k, v in os.environ.items() if k not in ("BACKEND", "MAKEFLAGS")},
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert f"asit quickstart --backend {backend} " in printed
+    assert f"'.[{backend},plots]'" in printed
 
 
 def project_files():
