@@ -183,19 +183,26 @@ def test_noise_has_the_mean_and_deviation_asked_for():
     assert len(np.unique(noise)) > 0.9 * len(noise)
 
 
-def test_alignment_and_shape_of_the_blocks():
-    def parts(**options):
-        _, mask = corrupt(spectrograms(8), **options)
-        return mask.reshape(8, 3, 16, 2, 16)
-
-    def constant(mask, *axes):
-        return np.all(mask.min(axis=axes) == mask.max(axis=axes))
-
-    assert constant(parts(align=16), 2, 4)
-    assert not constant(parts(), 2) and not constant(parts(), 4)
-    assert constant(parts(shape="time"), 3, 4)
-    assert not constant(parts(shape="time"), 2)
-    assert constant(parts(shape="frequency"), 1, 2)
+# Axes of a mask [8, 3, 16, 2, 16], cut into patches, along which a block of the kind
+# is constant and along which it is not, and the share of the pixels that the largest
+# block has: a patch of the 3 x 2, 14 of the 48 frames, 9 of the 32 bins.
+@pytest.mark.parametrize(
+    ("options", "constant", "varied", "largest"),
+    [
+        ({"align": 16}, (2, 4), (1, 3), 1 / 6),
+        ({"shape": "time"}, (3, 4), (2,), 14 / 48),
+        ({"shape": "frequency"}, (1, 2), (4,), 9 / 32),
+        ({}, (), (2, 4), (14 * 9) / (48 * 32)),
+    ],
+)
+def test_alignment_and_shape_of_the_blocks(options, constant, varied, largest):
+    _, mask = corrupt(spectrograms(8), alien_probability=0.0, **options)
+    share = mask.mean(axis=(1, 2))
+    assert np.all(share >= 0.7) and np.all(share < 0.7 + largest)
+    parts = mask.reshape(8, 3, 16, 2, 16)
+    assert np.all(parts.min(axis=constant) == parts.max(axis=constant))
+    for axis in varied:
+        assert np.any(parts.min(axis=axis) != parts.max(axis=axis))
 
 
 def test_law_of_the_masks_is_that_of_the_sequential_loop():
