@@ -6,6 +6,22 @@ from keras import ops
 from keras_asit import replicas
 from keras_asit.schedules import WarmupCosine
 
+_PAPER = {
+    # Row 15.
+    "base_learning_rate": 5e-4,
+    "final_learning_rate": 1e-6,
+    "warmup_epochs": 10,
+    # Row 16.
+    "weight_decay": 0.04,
+    "final_weight_decay": 0.4,
+    # Row 17.
+    "clip": "global",
+    "clip_norm": 3.0,
+}
+
+# What the profiles choose for the optimiser (specification, rows 15 to 17).
+PROFILES = {"paper": _PAPER, "reference": {**_PAPER, "clip": "variable"}}
+
 
 @keras.saving.register_keras_serializable("keras_asit")
 class ScheduledAdamW(keras.optimizers.AdamW):
@@ -27,6 +43,9 @@ class ScheduledAdamW(keras.optimizers.AdamW):
         **kwargs: As for `keras.optimizers.AdamW`: `global_clipnorm` clips the
             norm of all gradients together, `clipnorm` each variable's own.
 
+    Raises:
+        ValueError: If the weight decay is None.
+
     Example:
 
     >>> decay = WarmupCosine(0.04, 0.4, steps=1000)
@@ -44,6 +63,11 @@ class ScheduledAdamW(keras.optimizers.AdamW):
     ):
         if isinstance(weight_decay, dict):
             weight_decay = keras.saving.deserialize_keras_object(weight_decay)
+        if weight_decay is None:
+            raise ValueError(
+                "weight_decay is a number or a schedule; received None. Give 0 for "
+                "no weight decay."
+            )
         super().__init__(
             learning_rate=learning_rate,
             weight_decay=0.0,
@@ -92,47 +116,78 @@ def pretraining_optimizer(
     batch_size,
     epochs,
     steps_per_epoch,
-    base_learning_rate=5e-4,
-    final_learning_rate=1e-6,
-    warmup_epochs=10,
-    weight_decay=0.04,
-    final_weight_decay=0.4,
-    clip="global",
-    clip_norm=3.0,
+    profile="paper",
+    base_learning_rate=None,
+    final_learning_rate=None,
+    warmup_epochs=None,
+    weight_decay=None,
+    final_weight_decay=None,
+    clip="profile",
+    clip_norm=None,
 ):
     """The optimiser of the paper's pretraining (Section 4.2; rows 15 to 17).
+
+    What is not given is the profile's: the same in both but for `clip`.
 
     Args:
         batch_size: Clips in the global batch; the learning rate is
             `base_learning_rate * batch_size / 256`.
         epochs: Epochs of the run.
         steps_per_epoch: Steps of an epoch.
-        base_learning_rate: Peak learning rate for a batch of 256.
-        final_learning_rate: Learning rate at the end of the cosine.
-        warmup_epochs: Epochs of linear warm-up, at most a quarter of the run.
-        weight_decay: Weight decay at the start of its cosine.
-        final_weight_decay: Weight decay at its end.
-        clip: `"global"` for the norm of all gradients together, `"variable"`
-            for each variable's own (the authors' code), None for no clipping.
-        clip_norm: The largest norm.
+        profile: `"paper"` (the text) or `"reference"` (the authors' code), as for
+            `ASiTPretrainer`.
+        base_learning_rate: Peak learning rate for a batch of 256; 5e-4.
+        final_learning_rate: Learning rate at the end of the cosine; 1e-6.
+        warmup_epochs: Epochs of linear warm-up, at most a quarter of the run; 10.
+        weight_decay: Weight decay at the start of its cosine; 0.04.
+        final_weight_decay: Weight decay at its end; 0.4.
+        clip: `"global"` for the norm of all gradients together (paper),
+            `"variable"` for each variable's own (reference), None for no clipping.
+        clip_norm: The largest norm; 3.
 
     Returns:
         A `ScheduledAdamW`.
+
+    Raises:
+        ValueError: If the profile or `clip` is unknown.
 
     Example:
 
     >>> optimizer = pretraining_optimizer(batch_size=256, epochs=40, steps_per_epoch=9)
     """
-    clips = {"global": "global_clipnorm", "variable": "clipnorm", None: None}
-    if clip not in clips:
+    if profile not in PROFILES:
+        raise ValueError(
+            f"Expected a profile of {sorted(PROFILES)}; received {profile!r}."
+        )
+    given = {
+        "base_learning_rate": base_learning_rate,
+        "final_learning_rate": final_learning_rate,
+        "warmup_epochs": warmup_epochs,
+        "weight_decay": weight_decay,
+        "final_weight_decay": final_weight_decay,
+        "clip_norm": clip_norm,
+    }
+    chosen = PROFILES[profile] | {k: v for k, v in given.items() if v is not None}
+    clip = chosen["clip"] if clip == "profile" else clip
+    steps = epochs * steps_per_epoch
+    warmup_steps = min(chosen["warmup_epochs"] * steps_per_epoch, steps // 4)
+    peak = chosen["base_learning_rate"] * batch_size / 256
+    return ScheduledAdamW(
+        learning_rate=WarmupCosine(
+            peak, chosen["final_learning_rate"], steps, warmup_steps
+        ),
+        weight_decay=WarmupCosine(
+            chosen["weight_decay"], chosen["final_weight_decay"], steps
+        ),
+        **_clipping(clip, chosen["clip_norm"]),
+    )
+
+
+def _clipping(clip, norm):
+    """The optimiser's argument that clips so."""
+    arguments = {"global": "global_clipnorm", "variable": "clipnorm", None: None}
+    if clip not in arguments:
         raise ValueError(
             f"clip is one of 'global', 'variable' or None; received {clip!r}."
         )
-    steps = epochs * steps_per_epoch
-    warmup_steps = min(warmup_epochs * steps_per_epoch, steps // 4)
-    peak = base_learning_rate * batch_size / 256
-    return ScheduledAdamW(
-        learning_rate=WarmupCosine(peak, final_learning_rate, steps, warmup_steps),
-        weight_decay=WarmupCosine(weight_decay, final_weight_decay, steps),
-        **({clips[clip]: clip_norm} if clip else {}),
-    )
+    return {arguments[clip]: norm} if clip else {}

@@ -168,6 +168,29 @@ def test_clip_of_the_pretraining_optimizer(clip, norms):
     assert (optimizer.global_clipnorm, optimizer.clipnorm) == norms
 
 
+def test_profile_of_the_pretraining_optimizer():
+    """Row 17; what is given wins over the profile."""
+    run = {"batch_size": 256, "epochs": 4, "steps_per_epoch": 4, "profile": "reference"}
+    optimizer = pretraining_optimizer(**run)
+    assert (optimizer.global_clipnorm, optimizer.clipnorm) == (None, 3.0)
+    optimizer = pretraining_optimizer(**run, clip=None, weight_decay=0.0)
+    assert (optimizer.global_clipnorm, optimizer.clipnorm) == (None, None)
+    decay = optimizer.get_config()["weight_decay"]["config"]
+    assert (decay["start"], decay["end"]) == (0.0, 0.4)
+    optimizer = pretraining_optimizer(**run, clip="global", clip_norm=1.0)
+    assert (optimizer.global_clipnorm, optimizer.clipnorm) == (1.0, None)
+
+
+def test_unknown_profile():
+    with pytest.raises(ValueError, match=r"\['paper', 'reference'\]; received 'mine'"):
+        pretraining_optimizer(batch_size=8, epochs=1, steps_per_epoch=4, profile="mine")
+
+
+def test_weight_decay_is_not_none():
+    with pytest.raises(ValueError, match=r"received None\. Give 0"):
+        ScheduledAdamW(1e-3, weight_decay=None)
+
+
 def test_unknown_clip():
     with pytest.raises(ValueError, match=r"'global', 'variable' or None.*'norm'"):
         pretraining_optimizer(batch_size=8, epochs=1, steps_per_epoch=4, clip="norm")

@@ -4,7 +4,14 @@
 the callback, the data and the run take. `paper` is the text; `reference` is what
 the authors' code does. Rows 6 (attention heads) and 19 (stochastic depth of the
 teacher: none) are arguments of the backbone; rows 11 and 21 have one value.
+The optimiser reads its rows by itself (`pretraining_optimizer(profile=...)`); the
+defaults of `EMATeacher` and of `pretraining_dataset` are the paper's, and the
+reference's are the same.
 """
+
+from numbers import Real
+
+from keras_asit import optimizers
 
 _PAPER = {
     # Row 1: weights of the three losses; 0 switches a loss and its head off.
@@ -65,16 +72,8 @@ _PAPER_TRAINING = {
     "final_momentum": 1.0,
     # Row 14.
     "epochs": 40,
-    # Row 15.
-    "base_learning_rate": 5e-4,
-    "final_learning_rate": 1e-6,
-    "warmup_epochs": 10,
-    # Row 16.
-    "weight_decay": 0.04,
-    "final_weight_decay": 0.4,
-    # Row 17.
-    "clip": "global",
-    "clip_norm": 3.0,
+    # Rows 15 to 17.
+    **optimizers.PROFILES["paper"],
     # Row 20: random circular shift of the waveform.
     "shift_probability": 0.5,
     # Row 23: clips per device.
@@ -87,10 +86,34 @@ TRAINING = {
     "paper": _PAPER_TRAINING,
     "reference": {
         **_PAPER_TRAINING,
+        **optimizers.PROFILES["reference"],
         "epochs": 100,
-        "clip": "variable",
         "batch_size": 32,
     },
+}
+
+
+_CHOICES = {
+    "local_loss_on": ("changed", "all"),
+    "corruption_fill": ("zeros", "noise"),
+    "alien_donor": ("other", "any"),
+    "noise": ("unit", "frontend"),
+}
+
+_WEIGHTS = ("reconstruction_weight", "local_weight", "global_weight")
+
+# Whether a number is in range, and the range in words.
+_RANGES = {
+    **dict.fromkeys(
+        _WEIGHTS, (lambda x: 0 <= x < float("inf"), "0 or more (0 switches it off)")
+    ),
+    "changed_threshold": (
+        lambda x: 0 <= x < 1,
+        "in [0, 1): a token counts where a larger share of its pixels changed",
+    ),
+    "student_temperature": (lambda x: 0 < x < float("inf"), "more than 0"),
+    "center_momentum": (lambda x: 0 <= x <= 1, "in [0, 1]"),
+    "freeze_output_steps": (lambda x: 0 <= x < float("inf"), "0 or more steps"),
 }
 
 
@@ -102,7 +125,7 @@ def resolve(profile, options):
         options: Dictionary of options that differ from the profile.
 
     Raises:
-        ValueError: If the profile or an option is unknown.
+        ValueError: If the profile or an option is unknown, or out of its range.
     """
     if profile not in PRETRAINER:
         raise ValueError(
@@ -117,4 +140,26 @@ def resolve(profile, options):
         name: tuple(value) if isinstance(value, list) else value
         for name, value in options.items()
     }
-    return {**PRETRAINER[profile], **given}
+    resolved = {**PRETRAINER[profile], **given}
+    _check(resolved)
+    return resolved
+
+
+def _check(options):
+    """Refuses options that would train something else than was meant, or nothing.
+
+    The shares and sides of the corruption are checked by `GMMLCorruption`.
+    """
+    for name, choices in _CHOICES.items():
+        if options[name] not in choices:
+            raise ValueError(
+                f"{name} is one of {list(choices)}; received {options[name]!r}."
+            )
+    for name, (in_range, words) in _RANGES.items():
+        if not isinstance(options[name], Real) or not in_range(options[name]):
+            raise ValueError(f"{name} is {words}; received {options[name]!r}.")
+    if not any(options[name] for name in _WEIGHTS):
+        raise ValueError(
+            f"All of {list(_WEIGHTS)} are 0: there is nothing to learn from. Give at "
+            "least one of them a weight above 0."
+        )

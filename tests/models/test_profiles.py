@@ -14,6 +14,7 @@ from keras import ops
 from keras_asit import optimizers, presets
 from keras_asit.callbacks import EMATeacher
 from keras_asit.data import pretraining_dataset
+from keras_asit.layers import GMMLCorruption
 from keras_asit.models import ASiTBackbone, ASiTPretrainer, profiles
 from keras_asit.schedules import linear_over_epochs
 from tiny_asit import BINS, FRAMES, clean_views, tiny_backbone, tiny_pretrainer
@@ -120,6 +121,33 @@ def test_an_option_given_wins_over_the_profile():
     assert model.corruption.align == 16
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"local_loss_on": "some"}, r"one of \['changed', 'all'\]; received 'some'"),
+        ({"noise": "pink"}, r"noise is one of \['unit', 'frontend'\]"),
+        ({"corruption_fill": "ones"}, r"corruption_fill is one of"),
+        ({"alien_donor": "self"}, r"alien_donor is one of"),
+        ({"local_weight": -1.0}, r"local_weight is 0 or more .* received -1.0"),
+        ({"global_weight": float("nan")}, r"global_weight is 0 or more"),
+        ({"reconstruction_weight": "1"}, r"reconstruction_weight is .* received '1'"),
+        ({"student_temperature": 0}, r"student_temperature is more than 0; received 0"),
+        ({"center_momentum": 1.1}, r"center_momentum is in \[0, 1\]; received 1.1"),
+        ({"changed_threshold": 1.0}, r"changed_threshold is in \[0, 1\)"),
+        ({"freeze_output_steps": -1}, r"freeze_output_steps is 0 or more steps"),
+        (
+            dict.fromkeys(
+                ("reconstruction_weight", "local_weight", "global_weight"), 0
+            ),
+            "nothing to learn from",
+        ),
+    ],
+)
+def test_options_out_of_range_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        profiles.resolve("paper", options)
+
+
 # --- The rows as the built model honours them -------------------------------------
 
 
@@ -223,14 +251,21 @@ def test_row_12_noise(models):
     np.testing.assert_allclose(changed.std(), frontend.std, atol=0.3)
 
 
+@pytest.mark.parametrize("profile", PROFILES)
+def test_defaults_are_those_of_the_profiles(profile):
+    """Every row of TRAINING is a default, but for `epochs` and `batch_size`."""
+    training = profiles.TRAINING[profile]
+    taken = set(optimizers.PROFILES[profile]) | {"epochs", "batch_size"}
+    assert optimizers.PROFILES[profile].items() <= training.items()
+    for function in (EMATeacher, pretraining_dataset):
+        found = defaults(function)
+        shared = set(found) & set(training)
+        assert {k: found[k] for k in shared} == {k: training[k] for k in shared}
+        taken |= shared
+    assert taken == set(training)
+
+
 def test_row_13_temperature():
-    for training in profiles.TRAINING.values():
-        names = (
-            "teacher_temperature",
-            "final_teacher_temperature",
-            "temperature_epochs",
-        )
-        assert {k: training[k] for k in names}.items() <= defaults(EMATeacher).items()
     # Clipped to a run of 10 epochs, where the authors' code crashes.
     line = [linear_over_epochs(epoch, 0.04, 0.07, 30, 10) for epoch in range(10)]
     np.testing.assert_allclose(line, np.linspace(0.04, 0.07, 10))
@@ -240,14 +275,13 @@ def test_row_13_temperature():
 
 
 def test_rows_14_to_17_optimizer():
-    names = defaults(optimizers.pretraining_optimizer).keys()
     for profile, clip in (("paper", "global_clipnorm"), ("reference", "clipnorm")):
         training = profiles.TRAINING[profile]
         optimizer = optimizers.pretraining_optimizer(
             batch_size=512,
             epochs=training["epochs"],
             steps_per_epoch=10,
-            **{name: training[name] for name in names},
+            profile=profile,
         )
         assert getattr(optimizer, clip) == training["clip_norm"] == 3.0
         other = {"global_clipnorm", "clipnorm"} - {clip}
@@ -323,3 +357,12 @@ def test_the_profiles_round_trip():
         assert again.profile == profile
         assert again.options == model.options
         assert again.corruption.get_config() == model.corruption.get_config()
+
+
+def test_a_corruption_layer_round_trips():
+    layer = GMMLCorruption(0.2, shape="time", seed=5)
+    model = tiny_pretrainer(corruption_layer=layer)
+    again = ASiTPretrainer.from_config(model.get_config())
+    assert again.corruption.get_config() == layer.get_config()
+    # One that the options describe follows the options.
+    assert tiny_pretrainer().get_config()["corruption_layer"] is None
