@@ -80,7 +80,7 @@ class ASiTBackbone(keras.Model):
         )
         _check_frontend(frontend, num_frames, num_mel_bins)
 
-        dtype = kwargs.pop("dtype", None)
+        dtype, trainable = kwargs.pop("dtype", None), kwargs.pop("trainable", True)
         embedding = PatchEmbedding(
             patch_size, hidden_dim, kernel_std, dtype=dtype, name="patch_embedding"
         )
@@ -101,6 +101,8 @@ class ASiTBackbone(keras.Model):
         for block in blocks:
             tokens = block(tokens)
         super().__init__(inputs=spectrogram, outputs=norm(tokens), **kwargs)
+        # A functional model forgets what it was asked for.
+        self.dtype_policy = embedding.dtype_policy
 
         self.num_frames = num_frames
         self.num_mel_bins = num_mel_bins
@@ -115,6 +117,7 @@ class ASiTBackbone(keras.Model):
         self.frontend = frontend
         self.kernel_std = kernel_std
         self.drop_path = drop_path
+        self.trainable = trainable  # only now does it reach the layers
 
     @property
     def drop_path(self):
@@ -134,7 +137,7 @@ class ASiTBackbone(keras.Model):
         return {
             "name": self.name,
             "trainable": self.trainable,
-            "dtype": keras.saving.serialize_keras_object(self.embedding.dtype_policy),
+            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
             "input_shape": (self.num_frames, self.num_mel_bins),
             "patch_size": self.patch_size,
             "hidden_dim": self.hidden_dim,

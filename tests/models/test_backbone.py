@@ -226,9 +226,21 @@ def test_weights_alone_saved_and_loaded(tmp_path):
     np.testing.assert_array_equal(outputs(other), outputs(backbone))
 
 
+def test_a_frozen_backbone_is_frozen_when_it_is_rebuilt():
+    """In its layers too: a model around it asks the variables."""
+    backbone = ASiTBackbone(**TINY)
+    backbone.trainable = False
+    revived = ASiTBackbone.from_config(backbone.get_config())
+    assert not revived.trainable
+    assert not any(weight.trainable for weight in revived.weights)
+    revived.trainable = True
+    assert all(weight.trainable for weight in revived.weights)
+
+
 def test_mixed_precision():
     backbone = ASiTBackbone(**TINY, dtype="mixed_bfloat16")
     with_random_weights(backbone)
+    assert backbone.dtype_policy.name == "mixed_bfloat16"
     assert all(weight.dtype == "float32" for weight in backbone.weights)
     out = backbone(spectrograms())
     assert keras.backend.standardize_dtype(out.dtype) == "bfloat16"
@@ -237,6 +249,7 @@ def test_mixed_precision():
     np.testing.assert_allclose(out, plain, atol=0.1)
     revived = ASiTBackbone.from_config(backbone.get_config())
     assert revived.embedding.dtype_policy.name == "mixed_bfloat16"
+    assert revived.dtype_policy.name == "mixed_bfloat16"
 
 
 def test_mixed_precision_by_the_global_policy():
