@@ -1,15 +1,12 @@
 """ASiT's pretraining: student, EMA teacher and the three losses."""
 
-import contextlib
-
 import keras
 from keras import ops
 
 from keras_asit import losses, replicas, schedules
 from keras_asit.callbacks.ema_teacher import EMATeacher
-from keras_asit.layers.gmml_corruption import GMMLCorruption
 from keras_asit.layers.patch_embedding import patchify
-from keras_asit.models import heads, profiles
+from keras_asit.models import heads, profiles, teacher
 from keras_asit.models.views import check_views, crossed_views, merge_views
 from keras_asit.optimizers import ScheduledAdamW
 
@@ -31,12 +28,15 @@ class ASiTPretrainer(keras.Model):
 
     Args:
         backbone: An `ASiTBackbone`; it becomes `student` and is trained in place.
-            Its stochastic depth becomes that of the option `drop_path`.
+            Its stochastic depth becomes that of the option `drop_path`. One that
+            was a teacher, or frozen by a classifier, becomes trainable.
         profile: `"paper"` (the text) or `"reference"` (the authors' code).
         corruption_layer: A layer clean -> (corrupted, mask) instead of the
             `GMMLCorruption` that the options describe.
         seed: Integer seed of the corruption, or None for a random one. Weights and
             stochastic depth follow `keras.utils.set_random_seed`.
+        dtype: Dtype policy of the heads; by default the backbone's. The losses
+            are float32.
         **options: Options that differ from the profile, by the names in
             `keras_asit.models.profiles.PRETRAINER`: weights of the losses, heads,
             corruption, temperatures.
@@ -49,7 +49,8 @@ class ASiTPretrainer(keras.Model):
         A dictionary of the losses that are on, scalars.
 
     Raises:
-        ValueError: If the profile, an option or the shape of the views is wrong.
+        ValueError: If the profile, an option or the shape of the views is wrong,
+            or no loss is on.
 
     Example:
 
@@ -70,16 +71,21 @@ class ASiTPretrainer(keras.Model):
         profile="paper",
         corruption_layer=None,
         seed=None,
+        name=None,
+        dtype=None,
         **options,
     ):
-        model_arguments = {k: options.pop(k) for k in ("name", "dtype") if k in options}
-        super().__init__(**model_arguments)
+        # No autocast: waveforms and clean views stay float32 to the layers that
+        # take them.
+        dtype = dtype or backbone.dtype_policy
+        super().__init__(name=name, dtype=dtype, autocast=False)
         self.profile = profile
         self.given_options = dict(options)
         self.options = profiles.resolve(profile, options)
         self.seed = seed
         self.student = backbone
         backbone.drop_path = self.options["drop_path"]
+        self._corruption_given = corruption_layer is not None
         self.corruption = corruption_layer or heads.corruption(
             self.options, backbone.frontend, seed
         )
@@ -112,78 +118,54 @@ class ASiTPretrainer(keras.Model):
         config = {**self.student.get_config(), "name": "teacher", "drop_path": 0.0}
         self.teacher = type(self.student).from_config(config)
         self.teacher_heads = self._projection_heads("teacher")
-        self._freeze_teacher()
+        self._choose_what_is_trained()
         self.reset_teacher()
 
     @property
     def _pairs(self):
-        """Every weight of the teacher with the student's; a shared MLP's once.
+        """Every weight of the teacher with the student's.
 
         Not an attribute: Keras would track the list and save each weight twice.
         """
-        pairs = {}
-        for teacher, student in (
-            (self.teacher, self.student),
-            *(
-                (self.teacher_heads[part], head)
-                for part, head in self.student_heads.items()
-            ),
-        ):
-            for theirs, ours in zip(teacher.weights, student.weights, strict=True):
-                pairs[id(theirs)] = (theirs, ours)
-        return list(pairs.values())
+        return teacher.weight_pairs(
+            (self.teacher, *self.teacher_heads.values()),
+            (self.student, *self.student_heads.values()),
+        )
 
     def _add_state(self):
-        state = {"trainable": False, "dtype": "float32", "autocast": False}
         self.centers = {
             part: self.add_weight(
                 name=f"{part}_center",
                 shape=(self.options[f"{part}_dim"],),
                 initializer="zeros",
-                aggregation="only_first_replica",
-                **state,
+                **teacher.STATE,
             )
             for part in self.student_heads
         }
-        # The schedule's numbers are weights too: EMATeacher sets them without
-        # a new trace of the compiled step, and a checkpoint holds them.
-        for name, value in {
-            "steps_done": 0.0,
-            "momentum_start": 0.996,
-            "momentum_end": 0.996,
-            "momentum_from_step": 0.0,
-            "momentum_steps": 1.0,
-            "teacher_temperature": 0.04,
-        }.items():
-            weight = self.add_weight(
-                name=name,
-                shape=(),
-                initializer=keras.initializers.Constant(value),
-                aggregation="only_first_replica",
-                **state,
-            )
-            setattr(self, name, weight)
+        teacher.add_schedule(self)
 
-    def _freeze_teacher(self):
-        """No gradient reaches the teacher, also after it served a classifier."""
+    def _choose_what_is_trained(self):
+        """The student, not the teacher, also after either served a classifier."""
+        if not self.student.trainable:
+            self.student.trainable = True
         for part in (self.teacher, *self.teacher_heads.values()):
             part.trainable = False
 
     def reset_teacher(self):
         """Copies the student into the teacher, as at the start of training."""
-        for teacher, student in self._pairs:
-            teacher.assign(ops.copy(student))
+        teacher.copy(self._pairs)
 
     # The forward pass and the losses.
 
     def features(self, views):
-        """Clean views `(B, V, T, F)` from features or waveforms `(B, V, S)`."""
+        """Clean views `(B, V, T, F)`, float32, from features or waveforms."""
         check_views(views, self.student, "global" in self.parts)
         if len(views.shape) == 4:
-            return views
-        batch_of_waves = ops.reshape(views, (-1, views.shape[-1]))
-        fbank = self.student.frontend(batch_of_waves)
-        return ops.reshape(fbank, (-1, views.shape[1], *fbank.shape[1:]))
+            return ops.cast(views, "float32")
+        _, num_views, samples = ops.shape(views)
+        fbank = self.student.frontend(ops.reshape(views, (-1, samples)))
+        sides = (self.student.num_frames, self.student.num_mel_bins)
+        return ops.reshape(fbank, (-1, num_views, *sides))
 
     def corrupt(self, clean):
         """Corrupted views and the mask of the changed pixels."""
@@ -262,7 +244,16 @@ class ASiTPretrainer(keras.Model):
         Returns:
             A dictionary of `(B, V, T, F)` arrays: `clean`, `corrupted`, `mask`,
             `reconstruction`.
+
+        Raises:
+            ValueError: If the reconstruction loss is off.
         """
+        if "reconstruction" not in self.parts:
+            raise ValueError(
+                "reconstruct needs the reconstruction head, which "
+                f"reconstruction_weight={self.options['reconstruction_weight']!r} "
+                "leaves out. Pretrain with a weight above 0."
+            )
         clean = self.features(ops.convert_to_tensor(views))
         corrupted, mask = self.corrupt(clean)
         tokens = self.student(merge_views(corrupted), training=False)
@@ -273,7 +264,10 @@ class ASiTPretrainer(keras.Model):
             "mask": mask,
             "reconstruction": ops.reshape(merged, ops.shape(clean)),
         }
-        return {name: ops.convert_to_numpy(x) for name, x in arrays.items()}
+        return {
+            name: ops.convert_to_numpy(ops.cast(x, "float32"))
+            for name, x in arrays.items()
+        }
 
     # Training: one definition for all backends, the teacher inside the step.
 
@@ -289,36 +283,15 @@ class ASiTPretrainer(keras.Model):
         return self.get_metrics_result()
 
     def train_step(self, *args):
-        if keras.backend.backend() == "jax":
-            return self._stateless_train_step(*args)
-        logs = super().train_step(*args)
-        with _after(logs):
-            self.update_teacher()
-        return logs
-
-    def _stateless_train_step(self, state, data):
-        logs, state = super().train_step(state, data)
-        trainable, non_trainable, optimizer, metrics = state
-        mapping = [
-            *zip(self.trainable_variables, trainable, strict=True),
-            *zip(self.non_trainable_variables, non_trainable, strict=True),
-        ]
-        with keras.StatelessScope(state_mapping=mapping) as scope:
-            self.update_teacher()
-        non_trainable = [
-            scope.get_current_value(v) for v in self.non_trainable_variables
-        ]
-        return logs, (trainable, non_trainable, optimizer, metrics)
+        return teacher.update_after(super().train_step, self, *args)
 
     def update_teacher(self):
-        """`theta_t <- m theta_t + (1 - m) theta_s`, every parameter, one step."""
+        """The teacher's part of a step: every parameter follows the student's."""
         step = self.steps_done - self.momentum_from_step
         momentum = schedules.cosine(
             step, self.momentum_start, self.momentum_end, self.momentum_steps
         )
-        for teacher, student in self._pairs:
-            share = ops.cast(1.0 - momentum, teacher.dtype)
-            teacher.assign(teacher + share * (student - teacher))
+        teacher.follow(self._pairs, momentum)
         self.steps_done.assign(self.steps_done + 1.0)
 
     def compile(self, optimizer="auto", jit_compile="auto", **kwargs):
@@ -344,18 +317,19 @@ class ASiTPretrainer(keras.Model):
 
     def fit(self, *args, callbacks=None, **kwargs):
         """As `keras.Model.fit`, with an `EMATeacher` among the callbacks."""
-        self._freeze_teacher()
-        callbacks = list(callbacks or [])
+        self._choose_what_is_trained()
+        callbacks = [] if callbacks is None else keras.tree.flatten(callbacks)
         if not any(isinstance(callback, EMATeacher) for callback in callbacks):
             callbacks.append(EMATeacher())
         return super().fit(*args, callbacks=callbacks, **kwargs)
 
     def get_config(self):
         layer = None
-        if not isinstance(self.corruption, GMMLCorruption):
+        if self._corruption_given:
             layer = keras.saving.serialize_keras_object(self.corruption)
         return {
             "name": self.name,
+            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
             "backbone": keras.saving.serialize_keras_object(self.student),
             "profile": self.profile,
             "corruption_layer": layer,
@@ -366,22 +340,9 @@ class ASiTPretrainer(keras.Model):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         config = dict(config)
-        for key in ("backbone", "corruption_layer"):
-            if isinstance(config[key], dict):
+        for key in ("backbone", "corruption_layer", "dtype"):
+            if isinstance(config.get(key), dict):
                 config[key] = keras.saving.deserialize_keras_object(
                     config[key], custom_objects=custom_objects
                 )
         return cls(**config)
-
-
-def _after(logs):
-    """A scope whose operations run after those that make the logs.
-
-    The step counter does not depend on the batch: in a graph of TensorFlow it
-    would count the step that finds the data exhausted.
-    """
-    if keras.backend.backend() != "tensorflow":
-        return contextlib.nullcontext()
-    import tensorflow as tf
-
-    return tf.control_dependencies(keras.tree.flatten(logs))

@@ -2,6 +2,8 @@
 
 from keras import ops
 
+from keras_asit.models.shapes import RETRACED, known_shape
+
 
 def merge_views(x):
     """`(B, V, T, F)` -> `(B V, T, F)`: both views go through one pass."""
@@ -20,16 +22,37 @@ def crossed_views(teacher, student, num_views):
 
 
 def check_views(views, backbone, crossed):
-    shape = tuple(views.shape)
-    expected = (backbone.num_frames, backbone.num_mel_bins)
-    if len(shape) not in (3, 4) or (len(shape) == 4 and shape[2:] != expected):
+    """Refuses what is neither clean views nor waveforms of a backbone.
+
+    Args:
+        views: What the pretrainer was given.
+        backbone: The student.
+        crossed: Whether views of one clip are compared, which needs two.
+
+    Raises:
+        ValueError: If the shape is wrong.
+    """
+    frames, bins = backbone.num_frames, backbone.num_mel_bins
+    expected = (
+        f"clean views (B, V, {frames}, {bins}) or waveforms (B, V, samples) at "
+        f"{backbone.frontend.sample_rate} Hz"
+    )
+    shape = known_shape(views, expected)
+    received = f"received {shape}."
+    if None in shape[1:]:
+        received += f" (None: {RETRACED} size. Call compile() before you change it.)"
+    if len(shape) == 3 and shape[2] == bins:
         raise ValueError(
-            f"Expected clean views (B, V, {expected[0]}, {expected[1]}) or waveforms "
-            f"(B, V, samples) at {backbone.frontend.sample_rate} Hz; received "
-            f"{shape}. keras_asit.data.pretraining_dataset makes them."
+            f"Expected {expected}; {received} These are features (B, T, F) without "
+            "the axis of the views: stack two views of each clip along axis 1."
+        )
+    if len(shape) not in (3, 4) or (len(shape) == 4 and shape[2:] != (frames, bins)):
+        raise ValueError(
+            f"Expected {expected}; {received} keras_asit.data.pretraining_dataset "
+            "makes them."
         )
     if crossed and (shape[1] is None or shape[1] < 2):
         raise ValueError(
             "The global loss compares different views of a clip and needs V >= 2; "
-            f"received {shape}. Give two views or set global_weight=0."
+            f"{received} Give two views or set global_weight=0."
         )

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_asit.models import ASiTPretrainer
+from keras_asit.audio import LogMelFilterbank
+from keras_asit.models import ASiTClassifier, ASiTPretrainer
+from keras_asit.models.views import check_views
 from keras_asit.optimizers import ScheduledAdamW
 from tiny_asit import (
     BINS,
@@ -475,6 +477,71 @@ def test_teacher_starts_as_a_copy_and_stays_apart():
     np.testing.assert_array_equal(values(student)[0], values(teacher)[0])
 
 
+def one_block(**arguments):
+    return tiny_backbone(num_layers=1, **arguments)
+
+
+RECONSTRUCTION_ALONE = {"corruption": False, "local_weight": 0.0, "global_weight": 0.0}
+
+
+def test_a_teacher_can_become_a_student():
+    first = tiny_pretrainer(backbone=one_block(), **RECONSTRUCTION_ALONE)
+    second = tiny_pretrainer(backbone=first.teacher, **RECONSTRUCTION_ALONE)
+    trained = {id(variable) for variable in second.trainable_variables}
+    assert {id(variable) for variable in second.student.weights} <= trained
+    assert not {id(variable) for variable in second.teacher.weights} & trained
+
+
+def test_a_student_frozen_by_a_classifier_is_trained_again():
+    model = tiny_pretrainer(backbone=one_block(), **RECONSTRUCTION_ALONE)
+    eagerly = keras.backend.backend() == "tensorflow"
+    model.compile(optimizer=keras.optimizers.SGD(10.0), run_eagerly=eagerly)
+    ASiTClassifier(model.student, 3, freeze_backbone=True)
+    before = values(model.student.weights)
+    model.fit(clean_views(2), batch_size=2, verbose=0)
+    moved = [
+        np.abs(now - then).max()
+        for then, now in zip(before, values(model.student.weights), strict=True)
+    ]
+    assert max(moved) > 1e-6
+
+
+# --- Mixed precision --------------------------------------------------------------
+
+
+def test_mixed_precision_leaves_waveforms_as_they_are(monkeypatch):
+    received, plain = [], LogMelFilterbank.call
+
+    def call(self, waveform):
+        received.append(keras.backend.standardize_dtype(waveform.dtype))
+        return plain(self, waveform)
+
+    monkeypatch.setattr(LogMelFilterbank, "call", call)
+    model = tiny_pretrainer(backbone=one_block(dtype="mixed_bfloat16"))
+    parts = model(waveforms(2))
+    assert received == ["float32"]
+    for loss in parts.values():
+        assert keras.backend.standardize_dtype(loss.dtype) == "float32"
+    assert model.student(clean_views(1)[:, 0]).dtype == "bfloat16"
+
+
+@pytest.mark.parametrize("dtype", [None, "float32"])
+def test_dtype_policy_of_the_heads_round_trip(dtype):
+    """By default the backbone's."""
+    model = tiny_pretrainer(backbone=one_block(dtype="mixed_bfloat16"), dtype=dtype)
+    again = ASiTPretrainer.from_config(model.get_config())
+    for pretrainer in (model, again):
+        for layer in (
+            pretrainer,
+            pretrainer.reconstruction_head,
+            *pretrainer.student_heads.values(),
+            *pretrainer.teacher_heads.values(),
+        ):
+            assert layer.dtype_policy.name == (dtype or "mixed_bfloat16")
+        for backbone in (pretrainer.student, pretrainer.teacher):
+            assert backbone.dtype_policy.name == "mixed_bfloat16"
+
+
 # --- Errors -----------------------------------------------------------------------
 
 
@@ -485,12 +552,39 @@ def test_teacher_starts_as_a_copy_and_stays_apart():
         ((4, 2, FRAMES + 1, BINS), r"received \(4, 2, 49, 32\)"),
         ((4, SAMPLES), r"waveforms \(B, V, samples\) at 16000 Hz"),
         ((4, 1, FRAMES, BINS), r"needs V >= 2"),
+        ((4, FRAMES, BINS), r"received \(4, 48, 32\).* without the axis of the views"),
         ((4, 1, SAMPLES), r"set global_weight=0"),
     ],
 )
 def test_wrong_views_are_refused(fitted, shape, message):
     with pytest.raises(ValueError, match=message):
         fitted[0](np.zeros(shape, "float32"))
+
+
+@pytest.mark.parametrize(
+    "shape", [(4, None, FRAMES, BINS), (4, 2, None, BINS), (4, None, SAMPLES)]
+)
+def test_views_of_a_changed_size_are_refused(fitted, shape):
+    """As TensorFlow tells them when the size differs from that of the graph."""
+    with pytest.raises(ValueError, match=r"Call compile\(\) before you change it"):
+        check_views(keras.KerasTensor(shape), fitted[0].student, crossed=True)
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="only a TensorFlow graph forgets"
+)
+def test_features_and_waveforms_in_turn_need_a_new_graph(fitted):
+    model = fitted[0]
+    message = r"Expected clean views \(B, V, 48, 32\).*Call compile\(\) before you"
+    with pytest.raises(ValueError, match=message):
+        model.fit(waveforms(4), batch_size=4, verbose=0)
+    model.compile(optimizer=model.optimizer, **COMPILED)
+
+
+def test_reconstruct_needs_the_reconstruction_head():
+    model = tiny_pretrainer(backbone=one_block(), reconstruction_weight=0.0)
+    with pytest.raises(ValueError, match=r"reconstruction_weight=0.0 leaves out"):
+        model.reconstruct(clean_views(2))
 
 
 def test_unknown_names_are_refused():
