@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_asit.audio import read
 from keras_asit.layers.dense import dense
+from keras_asit.models.shapes import known_shape
 
 POOLINGS = ("cls", "mean", "cls+mean")
 
@@ -42,6 +43,8 @@ class ASiTClassifier(keras.Model):
         class_names: Names of the classes, in the order of the targets.
         freeze_backbone: Whether only the linear layer is trained. Otherwise the
             backbone is made trainable, also when it was a pretrainer's teacher.
+        dtype: Dtype policy; by default the backbone's. The linear layer and the
+            loss are float32.
 
     Input shape:
         Features `(B, T, F)`, or waveforms `(B, S)` at `backbone.frontend`'s rate.
@@ -70,9 +73,12 @@ class ASiTClassifier(keras.Model):
         pooling="cls",
         class_names=None,
         freeze_backbone=False,
+        dtype=None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        # No autocast: waveforms stay float32 to the filterbank.
+        dtype = dtype or backbone.dtype_policy
+        super().__init__(dtype=dtype, autocast=False, **kwargs)
         if pooling not in POOLINGS:
             raise ValueError(
                 f"pooling is one of {list(POOLINGS)}; received {pooling!r}."
@@ -101,16 +107,16 @@ class ASiTClassifier(keras.Model):
     def _features(self, inputs):
         backbone = self.backbone
         expected = (backbone.num_frames, backbone.num_mel_bins)
-        rank = _known_rank(inputs)
-        if rank == 2:
-            return backbone.frontend(inputs)
-        if rank == 3 and tuple(inputs.shape[1:]) == expected:
-            return inputs
-        raise ValueError(
-            f"Expected features (B, {expected[0]}, {expected[1]}) or waveforms "
-            f"(B, samples) at {backbone.frontend.sample_rate} Hz; received "
-            f"{tuple(inputs.shape)}."
+        words = (
+            f"features (B, {expected[0]}, {expected[1]}) or waveforms (B, samples) at "
+            f"{backbone.frontend.sample_rate} Hz"
         )
+        shape = known_shape(inputs, words)
+        if len(shape) == 2:
+            return ops.reshape(backbone.frontend(inputs), (-1, *expected))
+        if len(shape) == 3 and shape[1:] == expected:
+            return inputs
+        raise ValueError(f"Expected {words}; received {shape}.")
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], self.num_classes)
@@ -124,9 +130,12 @@ class ASiTClassifier(keras.Model):
                 else keras.losses.SparseCategoricalCrossentropy(from_logits=True)
             )
         if metrics == "auto":
-            metrics = ["binary_accuracy"] if self.multi_label else ["accuracy"]
-            if self.multi_label:
-                metrics = [keras.metrics.BinaryAccuracy(threshold=0.0)]
+            # Of logits: 0 is a probability of a half.
+            metrics = (
+                [keras.metrics.BinaryAccuracy(threshold=0.0)]
+                if self.multi_label
+                else ["accuracy"]
+            )
         super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
 
     def compile_from_config(self, config):
@@ -135,16 +144,30 @@ class ASiTClassifier(keras.Model):
         self.optimizer.build(self.trainable_variables)
 
     def probabilities(self, inputs, batch_size=32):
-        """Class probabilities `(N, C)` of features or waveforms, as numpy."""
-        starts = range(0, len(inputs), batch_size)
-        batches = (inputs[start : start + batch_size] for start in starts)
-        features = [ops.convert_to_numpy(self._features(batch)) for batch in batches]
-        # Always features, so that one graph serves files and features.
-        logits = self.predict(
-            np.concatenate(features), batch_size=batch_size, verbose=0
-        )
+        """Class probabilities `(N, C)` of features or waveforms, as numpy.
+
+        Features and waveforms may come in turn, whatever `fit` and `predict` saw:
+        the backbone, which sees features alone, predicts.
+
+        Args:
+            inputs: `(N, T, F)` or `(N, S)`.
+            batch_size: Inputs per forward pass. The last batch is padded to the
+                size of the others, and a single one to a power of two, so that few
+                sizes are compiled.
+        """
+        inputs = np.asarray(inputs)
+        size = min(batch_size, 1 << max(len(inputs) - 1, 0).bit_length())
+        starts = range(0, len(inputs), size)
+        batches = [inputs[start : start + size] for start in starts]
+        return np.concatenate([self._batch_probabilities(x, size) for x in batches])
+
+    def _batch_probabilities(self, inputs, size):
+        missing = [(0, size - len(inputs))] + [(0, 0)] * (inputs.ndim - 1)
+        features = ops.convert_to_numpy(self._features(np.pad(inputs, missing)))
+        tokens = ops.convert_to_tensor(self.backbone.predict_on_batch(features))
         activation = keras.activations.get("sigmoid" if self.multi_label else "softmax")
-        return ops.convert_to_numpy(activation(ops.convert_to_tensor(logits)))
+        scores = activation(self.head(pool(tokens, self.pooling)))
+        return ops.convert_to_numpy(scores)[: len(inputs)]
 
     def predict_file(self, path, top=5):
         """The likeliest classes of an audio file of any rate and length.
@@ -169,9 +192,55 @@ class ASiTClassifier(keras.Model):
         best = np.argsort(-scores)[:top]
         return [(self.class_names[i], float(scores[i])) for i in best]
 
+    def export(
+        self,
+        filepath,
+        format="tf_saved_model",
+        verbose=None,
+        input_signature=None,
+        inputs="features",
+        **kwargs,
+    ):
+        """As `keras.Model.export`, with a signature by default.
+
+        Args:
+            filepath: Where to.
+            format: As for `keras.Model.export`.
+            verbose: As for `keras.Model.export`.
+            input_signature: Shape and dtype of the inputs; by default a batch of
+                any size of what `inputs` says.
+            inputs: `"features"` `(B, T, F)`, or `"waveforms"` `(B, S)` of the
+                backbone's length: the filterbank is then exported too.
+            **kwargs: As for `keras.Model.export`.
+
+        Raises:
+            ValueError: If `inputs` is another.
+        """
+        backbone = self.backbone
+        shapes = {
+            "features": (backbone.num_frames, backbone.num_mel_bins),
+            "waveforms": (backbone.frontend.samples(backbone.num_frames),),
+        }
+        if inputs not in shapes:
+            raise ValueError(
+                f"inputs is one of {list(shapes)}; received {inputs!r}. For other "
+                "shapes give an input_signature."
+            )
+        if input_signature is None:
+            shape = (None, *shapes[inputs])
+            input_signature = [keras.InputSpec(shape=shape, dtype="float32")]
+        return super().export(
+            filepath,
+            format=format,
+            verbose=verbose,
+            input_signature=input_signature,
+            **kwargs,
+        )
+
     def get_config(self):
         return {
             "name": self.name,
+            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
             "backbone": keras.saving.serialize_keras_object(self.backbone),
             "num_classes": self.num_classes,
             "multi_label": self.multi_label,
@@ -182,21 +251,13 @@ class ASiTClassifier(keras.Model):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        backbone = keras.saving.deserialize_keras_object(
-            config["backbone"], custom_objects=custom_objects
-        )
-        return cls(**{**config, "backbone": backbone})
-
-
-def _known_rank(inputs):
-    try:
-        return len(inputs.shape)
-    except ValueError:
-        raise ValueError(
-            "Expected features (B, T, F) or waveforms (B, samples), but not one "
-            "after the other: TensorFlow has made a graph for one of them. Call "
-            "compile() before you change from one to the other."
-        ) from None
+        config = dict(config)
+        for key in ("backbone", "dtype"):
+            if isinstance(config.get(key), dict):
+                config[key] = keras.saving.deserialize_keras_object(
+                    config[key], custom_objects=custom_objects
+                )
+        return cls(**config)
 
 
 def cover(wave, samples):

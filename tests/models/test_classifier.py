@@ -8,8 +8,8 @@ import pytest
 import soundfile
 from keras import ops
 
-from keras_asit.audio import AudioError
-from keras_asit.models import ASiTClassifier
+from keras_asit.audio import AudioError, LogMelFilterbank
+from keras_asit.models import ASiTBackbone, ASiTClassifier
 from keras_asit.models.classifier import cover, pool
 from tiny_asit import BINS, FRAMES, RATE, SAMPLES, tiny_backbone, values, waveforms
 
@@ -68,11 +68,73 @@ def test_waveforms_go_through_the_frontend(fitted):
 
 def test_probabilities_are_the_softmax_of_the_logits(fitted):
     model = fitted[0]
-    logits = ops.convert_to_numpy(model(features())).astype("float64")
-    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    logits = ops.convert_to_numpy(model(features()))
     found = model.probabilities(features())
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(found, softmax(logits), atol=1e-5)
     np.testing.assert_allclose(model.predict(features(), verbose=0), logits, atol=1e-5)
+
+
+def softmax(logits):
+    logits = ops.convert_to_numpy(logits).astype("float64")
+    return np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+
+
+def test_probabilities_of_features_after_predict_of_waveforms(tmp_path):
+    model = ASiTClassifier(tiny_backbone(num_layers=1), 3)
+    waves = waveforms(2, 1)[:, 0]
+    model.predict(waves, verbose=0)
+    of_features = model.probabilities(features(2))
+    np.testing.assert_allclose(of_features, softmax(model(features(2))), atol=1e-5)
+    np.testing.assert_allclose(
+        model.probabilities(waves), softmax(model(waves)), atol=1e-5
+    )
+    write(tmp_path / "clip.wav", SAMPLES / RATE)
+    assert len(model.predict_file(tmp_path / "clip.wav")) == 3
+
+
+@pytest.mark.parametrize(
+    ("clips", "batch_size", "sizes"), [(5, 2, [2, 2, 2]), (5, 32, [8]), (1, 4, [1])]
+)
+def test_probabilities_use_few_batch_sizes(monkeypatch, clips, batch_size, sizes):
+    model = ASiTClassifier(tiny_backbone(num_layers=1), 3)
+    found = []
+
+    def predict(backbone, batch):
+        found.append(len(batch))
+        return ops.convert_to_numpy(backbone(batch))
+
+    monkeypatch.setattr(ASiTBackbone, "predict_on_batch", predict)
+    x = features(clips)
+    scores = model.probabilities(x, batch_size=batch_size)
+    assert found == sizes
+    np.testing.assert_allclose(scores, softmax(model(x)), atol=1e-5)
+
+
+def test_mixed_precision_leaves_waveforms_as_they_are(monkeypatch):
+    received, plain = [], LogMelFilterbank.call
+
+    def call(self, waveform):
+        received.append(keras.backend.standardize_dtype(waveform.dtype))
+        return plain(self, waveform)
+
+    monkeypatch.setattr(LogMelFilterbank, "call", call)
+    backbone = tiny_backbone(num_layers=1, dtype="mixed_bfloat16")
+    model = ASiTClassifier(backbone, 3)
+    logits = model(waveforms(2, 1)[:, 0])
+    assert received == ["float32"]
+    assert keras.backend.standardize_dtype(logits.dtype) == "float32"
+    assert backbone(features(1)).dtype == "bfloat16"
+
+
+@pytest.mark.parametrize("dtype", [None, "float32"])
+def test_dtype_policy_round_trip(dtype):
+    """By default the backbone's."""
+    backbone = tiny_backbone(num_layers=1, dtype="mixed_bfloat16")
+    model = ASiTClassifier(backbone, 3, dtype=dtype)
+    assert model.dtype_policy.name == (dtype or "mixed_bfloat16")
+    again = ASiTClassifier.from_config(model.get_config())
+    assert again.dtype_policy.name == model.dtype_policy.name
+    assert again.backbone.dtype_policy.name == "mixed_bfloat16"
 
 
 def test_multi_label():
@@ -206,21 +268,23 @@ def test_saved_and_loaded_to_the_bit(fitted, tmp_path):
     assert isinstance(loaded.loss, keras.losses.SparseCategoricalCrossentropy)
 
 
-@pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow",
-    reason="a SavedModel of another backend needs TensorFlow beside it",
-)
 @pytest.mark.parametrize("kind", ["features", "waveforms"])
 def test_exported_model_serves_the_same(fitted, tmp_path, kind):
-    import tensorflow as tf
-
+    tf = pytest.importorskip("tensorflow", reason="a SavedModel needs TensorFlow")
     model = fitted[0]
     inputs = features(3) if kind == "features" else waveforms(3, 1)[:, 0]
-    signature = [keras.InputSpec(shape=(None, *inputs.shape[1:]), dtype="float32")]
-    model.export(str(tmp_path / kind), input_signature=signature, verbose=False)
+    chosen = {} if kind == "features" else {"inputs": kind}  # features by default
+    model.export(str(tmp_path / kind), verbose=False, **chosen)
     served = tf.saved_model.load(str(tmp_path / kind))
     expected = ops.convert_to_numpy(model(inputs))
     np.testing.assert_allclose(served.serve(inputs).numpy(), expected, atol=1e-5)
+
+
+def test_export_of_other_inputs_is_refused(fitted, tmp_path):
+    with pytest.raises(
+        ValueError, match=r"\['features', 'waveforms'\]; received 'mp3'"
+    ):
+        fitted[0].export(str(tmp_path / "model"), inputs="mp3")
 
 
 @pytest.mark.parametrize(
