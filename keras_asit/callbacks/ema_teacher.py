@@ -16,6 +16,8 @@ class EMATeacher(keras.callbacks.Callback):
 
     When the number of steps is not known before the first epoch (a generator),
     the momentum stays at its start for that epoch and follows the cosine after.
+    A resumed run (`initial_epoch`) counts the steps that the restored model has
+    done.
 
     Args:
         momentum: m at the first step.
@@ -99,9 +101,14 @@ class EMATeacher(keras.callbacks.Callback):
         """Writes the curve into the model's weights.
 
         Epochs done count as steps done, so that a resumed run goes on where the
-        curve was.
+        curve was. Where the steps of an epoch are unknown, those since the curve's
+        first step are counted; both are restored with the model.
         """
-        model, known = self.model, self.total_steps or steps_per_epoch
+        model = self.model
+        if not steps_per_epoch and epochs_done:
+            first = float(ops.convert_to_numpy(model.momentum_from_step))
+            steps_per_epoch = (self._steps_done() - first) / epochs_done
+        known = self.total_steps or steps_per_epoch
         self._steps = known
         total = self.total_steps or (steps_per_epoch or 0) * self.params["epochs"]
         model.momentum_start.assign(self.momentum)

@@ -124,6 +124,22 @@ def test_total_steps_can_be_told(model):
 
 
 @ENDS_EARLY
+@pytest.mark.parametrize("total_steps", [12, None])
+def test_resumed_run_of_unknown_length_goes_on_where_the_curve_was(model, total_steps):
+    """The steps done are counted; without a total they tell those of an epoch."""
+    record(model, EMATeacher(0.5), {"x": batches()}, epochs=1)
+    found = record(
+        model,
+        EMATeacher(0.5, total_steps=total_steps),
+        {"x": batches()},
+        epochs=2,
+        initial_epoch=1,
+    )
+    expected = products(STEPS, total_steps or 2 * STEPS, 1)
+    np.testing.assert_allclose(found.shrunk, expected, rtol=1e-4)
+
+
+@ENDS_EARLY
 def test_data_of_unknown_length_waits_for_the_second_epoch(model):
     tf = pytest.importorskip("tensorflow", reason="tf.data needs TensorFlow")
     spec = (tf.TensorSpec((SIZE, 2, FRAMES, BINS), "float32"),)
@@ -154,6 +170,12 @@ def test_fit_adds_the_papers_teacher(model):
     expected = products(0, 6, 2, start=0.996)
     np.testing.assert_allclose(found.shrunk, expected, rtol=1e-4)
     np.testing.assert_allclose(found.temperatures, [0.04, 0.07], rtol=1e-5)
+
+
+def test_fit_takes_a_single_callback(model):
+    source = {"x": clean_views(CLIPS), "batch_size": SIZE}
+    model.fit(**source, callbacks=EMATeacher(0.25), verbose=0)
+    assert float(ops.convert_to_numpy(model.momentum_start)) == 0.25
 
 
 def test_only_a_pretrainer_has_a_teacher():
