@@ -95,7 +95,7 @@ def _add_quickstart(commands):
         "--minutes",
         type=_minutes,
         default=5.0,
-        help="minutes for the whole run (default: 5)",
+        help="about so many minutes for the whole run (default: 5)",
     )
     add("--steps", type=_whole(1), default=0, help="steps of pretraining, not minutes")
     add(

@@ -467,3 +467,10 @@ def test_real_manifests(data_root, name, train, test, model):
     assert not real & {os.path.realpath(path) for path in task.test.paths}
     assert clips.missing_classes(task) == []
     assert clips.model_for(task.train) == model
+
+
+def test_minutes_of_pretraining_are_what_the_rest_leaves(monkeypatch):
+    monkeypatch.setattr(job.time, "monotonic", lambda: 1060.0)
+    settings = quickstart.Settings(minutes=5.0)
+    assert job._minutes_left(settings, 1000.0) == pytest.approx(5 - 1.6)
+    assert job._minutes_left(settings, 800.0) == 0.1  # late, but something is trained

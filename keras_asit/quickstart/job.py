@@ -51,7 +51,8 @@ class Settings:
     Attributes:
         data: Manifest of labelled clips; None for generated sound events.
         out: Folder of the run.
-        minutes: Minutes for the whole run; pretraining gets what the rest leaves.
+        minutes: About the minutes of the whole run; pretraining gets what the rest
+            leaves, by what it took until then.
         pretraining_steps: Steps of pretraining instead of minutes.
         labels_per_class: Labelled clips a class for fine-tuning; 0 for all.
         fold: The fold that is held out, where the manifest has folds.
@@ -212,7 +213,11 @@ def fine_tune(tuning, labelled, task, settings, weights=None):
 
 
 def _minutes_left(settings, started):
-    """Minutes for pretraining: what the budget has after one more fine-tuning."""
+    """Minutes for pretraining: what the budget has after one more fine-tuning.
+
+    That, the compilation and the pictures are taken to last 0.6 of the time until
+    now, most of which was the first fine-tuning.
+    """
     spent = (time.monotonic() - started) / 60
     return max(0.1, settings.minutes - 1.6 * spent)
 
