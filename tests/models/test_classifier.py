@@ -119,7 +119,7 @@ def test_mixed_precision_leaves_waveforms_as_they_are(monkeypatch):
 
     monkeypatch.setattr(LogMelFilterbank, "call", call)
     backbone = tiny_backbone(num_layers=1, dtype="mixed_bfloat16")
-    model = ASiTClassifier(backbone, 3)
+    model = ASiTClassifier(backbone, 3, dtype="mixed_bfloat16")
     logits = model(waveforms(2, 1)[:, 0])
     assert received == ["float32"]
     assert keras.backend.standardize_dtype(logits.dtype) == "float32"

@@ -517,7 +517,8 @@ def test_mixed_precision_leaves_waveforms_as_they_are(monkeypatch):
         return plain(self, waveform)
 
     monkeypatch.setattr(LogMelFilterbank, "call", call)
-    model = tiny_pretrainer(backbone=one_block(dtype="mixed_bfloat16"))
+    policy = {"dtype": "mixed_bfloat16"}
+    model = tiny_pretrainer(backbone=one_block(**policy), **policy)
     parts = model(waveforms(2))
     assert received == ["float32"]
     for loss in parts.values():
