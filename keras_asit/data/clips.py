@@ -105,9 +105,9 @@ class ClipReader:
         self._report(f"epoch {self._epoch}: ")
 
     def describe_failures(self):
-        """How many clips failed, and why the first three did."""
+        """How many clips failed, and why the first three by name did."""
         with self._lock:
-            failed = list(self.failures.items())
+            failed = sorted(self.failures.items())  # not in the threads' order
         lines = [f"{len(failed)} of {len(self)} clips could not be read:"]
         lines += [f"{path}: {reason}" for path, reason in failed[:3]]
         lines += ["..."] if len(failed) > 3 else []
