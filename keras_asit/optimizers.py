@@ -179,12 +179,12 @@ def pretraining_optimizer(
         weight_decay=WarmupCosine(
             chosen["weight_decay"], chosen["final_weight_decay"], steps
         ),
-        **_clipping(clip, chosen["clip_norm"]),
+        **clipping(clip, chosen["clip_norm"]),
     )
 
 
-def _clipping(clip, norm):
-    """The optimiser's argument that clips so."""
+def clipping(clip, norm):
+    """The argument of an optimiser that clips so: see `pretraining_optimizer`."""
     arguments = {"global": "global_clipnorm", "variable": "clipnorm", None: None}
     if clip not in arguments:
         raise ValueError(

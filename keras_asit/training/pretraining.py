@@ -7,7 +7,7 @@ from keras_asit.callbacks import EMATeacher
 from keras_asit.data.sources import as_manifest
 from keras_asit.models import ASiTPretrainer
 from keras_asit.models.profiles import TRAINING
-from keras_asit.optimizers import ScheduledAdamW
+from keras_asit.optimizers import ScheduledAdamW, clipping
 from keras_asit.schedules import cosine
 from keras_asit.training.budget import ENDLESS
 from keras_asit.training.seeding import seeded
@@ -61,10 +61,10 @@ def pretrain(
     )
     with seeded(seed):
         pretrainer = ASiTPretrainer(backbone, profile=profile, seed=seed, **options)
+    row = TRAINING[profile]
+    clips = clipping(row["clip"], row["clip_norm"])
     pretrainer.compile(
-        optimizer=ScheduledAdamW(
-            budget.peak, weight_decay=weight_decay, **_clipping(profile)
-        )
+        optimizer=ScheduledAdamW(budget.peak, weight_decay=weight_decay, **clips)
     )
     teacher = EMATeacher(
         momentum,
@@ -83,13 +83,6 @@ def pretrain(
         callbacks=[teacher, budget, *callbacks],
     )
     return pretrainer, history.history
-
-
-def _clipping(profile):
-    """The optimiser's argument that clips as a profile does (row 17)."""
-    row = TRAINING[profile]
-    name = {"global": "global_clipnorm", "variable": "clipnorm"}[row["clip"]]
-    return {name: row["clip_norm"]}
 
 
 class _MomentumByBudget(keras.callbacks.Callback):
