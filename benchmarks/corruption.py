@@ -4,6 +4,9 @@ Run it on the backend of your choice:
 
     KERAS_BACKEND=jax python -m benchmarks.corruption
 
+On TensorFlow it is a graph, as in a training step on the CPU, where Keras leaves XLA
+out unless it is asked for; `--xla` asks for it.
+
 It prints milliseconds per batch of 4 clips x 2 views of (592, 128), compiled,
 as the median and the fastest of the repetitions.
 """
@@ -19,13 +22,13 @@ from keras_asit.layers.gmml_corruption import GMMLCorruption
 SHAPE = (4, 2, 592, 128)
 
 
-def compiled(layer):
+def compiled(layer, xla=False):
     """A function of clean views that runs the layer as a training step would."""
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf
 
-        return tf.function(layer, jit_compile=True)
+        return tf.function(layer, jit_compile=xla)
     if backend == "jax":
         return _compiled_by_jax(layer)
     return layer
@@ -45,13 +48,13 @@ def _compiled_by_jax(layer):
     return run
 
 
-def milliseconds(layer, repetitions):
+def milliseconds(layer, repetitions, xla=False):
     """Times of the repetitions in milliseconds, compilation left out."""
     clean = keras.ops.convert_to_tensor(
         np.random.default_rng(0).normal(size=SHAPE).astype("float32")
     )
     layer.build(SHAPE)
-    run = compiled(layer)
+    run = compiled(layer, xla)
     times = []
     for _ in range(repetitions + 2):
         start = time.perf_counter()
@@ -64,7 +67,8 @@ def milliseconds(layer, repetitions):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repetitions", type=int, default=30)
-    repetitions = parser.parse_args().repetitions
+    parser.add_argument("--xla", action="store_true", help="on TensorFlow")
+    asked = parser.parse_args()
     variants = {
         "zeros 0.7, alien 0.3": {},
         "zeros 0.7 only": {"alien_probability": 0.0},
@@ -74,7 +78,9 @@ def main():
     }
     print(f"backend {keras.backend.backend()}, clean views {SHAPE}")
     for name, options in variants.items():
-        times = milliseconds(GMMLCorruption(seed=0, **options), repetitions)
+        times = milliseconds(
+            GMMLCorruption(seed=0, **options), asked.repetitions, asked.xla
+        )
         print(
             f"{name:22s} median {np.median(times):6.1f} ms  best {times.min():6.1f} ms"
         )

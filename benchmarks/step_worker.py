@@ -65,11 +65,36 @@ class Conversation:
         return steps
 
 
+def keras_pretrainer(network, **options):
+    """The network as an `ASiTPretrainer`; options beside those of its sizes."""
+    from keras_asit.models import ASiTBackbone, ASiTPretrainer
+
+    backbone = ASiTBackbone(
+        (network.frames, network.mel_bins),
+        network.patch,
+        network.hidden,
+        network.layers,
+        network.heads,
+        network.mlp,
+    )
+    return ASiTPretrainer(
+        backbone,
+        profile="reference",
+        seed=0,
+        projection_hidden_dims=network.projection[:-1],
+        projection_bottleneck_dim=network.projection[-1],
+        local_dim=network.local_dim,
+        global_dim=network.global_dim,
+        reconstruction_hidden_dims=network.reconstruction[:-1],
+        reconstruction_bottleneck_dim=network.reconstruction[-1],
+        **options,
+    )
+
+
 def run_keras(network, views, conversation):
     """Steps of `ASiTPretrainer` inside `fit`, on the backend of KERAS_BACKEND."""
     import keras
 
-    from keras_asit.models import ASiTBackbone, ASiTPretrainer
     from keras_asit.optimizers import ScheduledAdamW
 
     class TakeTurns(keras.callbacks.Callback):
@@ -84,25 +109,7 @@ def run_keras(network, views, conversation):
             self.steps_left = conversation.next_steps(keras_product)
             self.model.stop_training = not self.steps_left
 
-    backbone = ASiTBackbone(
-        (network.frames, network.mel_bins),
-        network.patch,
-        network.hidden,
-        network.layers,
-        network.heads,
-        network.mlp,
-    )
-    pretrainer = ASiTPretrainer(
-        backbone,
-        profile="reference",
-        seed=0,
-        projection_hidden_dims=network.projection[:-1],
-        projection_bottleneck_dim=network.projection[-1],
-        local_dim=network.local_dim,
-        global_dim=network.global_dim,
-        reconstruction_hidden_dims=network.reconstruction[:-1],
-        reconstruction_bottleneck_dim=network.reconstruction[-1],
-    )
+    pretrainer = keras_pretrainer(network)
     pretrainer.compile(optimizer=ScheduledAdamW(1e-4, clipnorm=3.0))
     conversation.start()
     pretrainer.fit(

@@ -21,7 +21,7 @@ def main(arguments=None):
         print("\nasit: interrupted", file=sys.stderr)
         return 130
     except Exception as error:
-        message = _mendable(error)
+        message = mendable(error)
         if message is None:
             raise
         print(f"asit: error: {message}", file=sys.stderr)
@@ -29,7 +29,7 @@ def main(arguments=None):
     return 0
 
 
-def _mendable(error):
+def mendable(error):
     """What an error says in one line, if the user can mend it; else None."""
     message = " ".join(str(error).split())
     # Broken clips, which tf.data reports in a class and with a context of its own.
@@ -93,21 +93,26 @@ def _add_quickstart(commands):
     add("--out", default="runs/quickstart", help="folder of the run")
     add(
         "--minutes",
-        type=_minutes,
+        type=minutes,
         default=5.0,
         help="about so many minutes for the whole run (default: 5)",
     )
-    add("--steps", type=_whole(1), default=0, help="steps of pretraining, not minutes")
+    add(
+        "--steps",
+        type=whole_number(1),
+        default=0,
+        help="steps of pretraining, not minutes",
+    )
     add(
         "--fine-tuning-steps",
-        type=_whole(1),
+        type=whole_number(1),
         default=200,
         metavar="STEPS",
         help="steps of each fine-tuning (default: 200)",
     )
     add(
         "--labels",
-        type=_labels,
+        type=labels_per_class,
         default=10,
         help="labelled clips a class for fine-tuning, or 'all' (default: 10)",
     )
@@ -120,7 +125,7 @@ def _add_quickstart(commands):
         metavar="MANIFEST",
         help="further clips for pretraining",
     )
-    add("--seed", type=_whole(0), default=0, help="of weights, crops and choices")
+    add("--seed", type=whole_number(0), default=0, help="of weights, crops and choices")
 
 
 def _quickstart(settings):
@@ -148,19 +153,20 @@ def _existing(path):
     return path
 
 
-def _minutes(text):
+def minutes(text):
+    """A type of argument: minutes, above 0."""
     try:
-        minutes = float(text)
+        number = float(text)
     except ValueError:
-        minutes = 0
-    if not 0 < minutes < math.inf:
+        number = 0
+    if not 0 < number < math.inf:
         raise argparse.ArgumentTypeError(
             f"expected a number above 0, received {text!r}"
         )
-    return minutes
+    return number
 
 
-def _whole(least):
+def whole_number(least):
     """A type of argument: a whole number from `least` on that numpy takes as a seed."""
 
     def number(text):
@@ -173,12 +179,12 @@ def _whole(least):
     return number
 
 
-def _labels(text):
+def labels_per_class(text):
     """Clips a class; 0 stands for all."""
     if text == "all":
         return 0
     try:
-        return _whole(1)(text)
+        return whole_number(1)(text)
     except argparse.ArgumentTypeError as error:
         raise argparse.ArgumentTypeError(f"{error}; or 'all'") from None
 

@@ -1,13 +1,10 @@
 """What all tests share: seeds, the real recordings, and which backend runs what."""
 
-import functools
 import os
 from pathlib import Path
 
 import keras
 import pytest
-
-from keras_asit import models
 
 # Of numpy, files and text alone: files, and the beginnings of names within one.
 BACKEND_FREE = (
@@ -49,15 +46,6 @@ def pytest_collection_modifyitems(config, items):
 def fixed_seeds():
     """Python's, numpy's and the backend's global generators start anew each test."""
     keras.utils.set_random_seed(0)
-
-
-@pytest.fixture
-def without_xla(monkeypatch):
-    """XLA, the default on TensorFlow, compiles far longer than a tiny run trains."""
-    if keras.backend.backend() == "tensorflow":
-        for model in (models.ASiTPretrainer, models.ASiTClassifier):
-            quick = functools.partialmethod(model.compile, jit_compile=False)
-            monkeypatch.setattr(model, "compile", quick)
 
 
 @pytest.fixture(scope="session")

@@ -14,9 +14,9 @@ import pytest
 
 from benchmarks import corruption, machine, pretraining_gain
 from benchmarks.networks import NETWORKS, Network, step_flops
+from benchmarks.step_worker import keras_pretrainer
 from benchmarks.train_step import summary
 from keras_asit.layers import GMMLCorruption
-from keras_asit.models import ASiTBackbone, ASiTPretrainer
 from tiny_asit import LoudPixels, shake
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -95,27 +95,8 @@ def test_matrix_rate_is_a_rate():
 @pytest.fixture(scope="module")
 def toy():
     """The toy network as `benchmarks.step_worker` makes it; the mask has no chance."""
-    network = NETWORKS["toy"]
-    backbone = ASiTBackbone(
-        (network.frames, network.mel_bins),
-        network.patch,
-        network.hidden,
-        network.layers,
-        network.heads,
-        network.mlp,
-    )
-    return ASiTPretrainer(
-        backbone,
-        profile="reference",
-        corruption_layer=LoudPixels(),
-        seed=0,
-        drop_path=0.0,
-        projection_hidden_dims=network.projection[:-1],
-        projection_bottleneck_dim=network.projection[-1],
-        local_dim=network.local_dim,
-        global_dim=network.global_dim,
-        reconstruction_hidden_dims=network.reconstruction[:-1],
-        reconstruction_bottleneck_dim=network.reconstruction[-1],
+    return keras_pretrainer(
+        NETWORKS["toy"], corruption_layer=LoudPixels(), drop_path=0.0
     )
 
 

@@ -61,7 +61,7 @@ def names_at_hand(test):
 
 
 @pytest.mark.parametrize("name", modules_with_examples())
-def test_examples_run(name, tmp_path, monkeypatch, without_xla):
+def test_examples_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # some write files
     module = importlib.import_module(name)
     tests = [test for test in doctest.DocTestFinder().find(module) if test.examples]

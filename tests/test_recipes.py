@@ -120,7 +120,7 @@ def command(esc10, tmp_path):
 
 
 @pytest.mark.large_on_jax
-def test_esc10_trains(command, tmp_path, without_xla):
+def test_esc10_trains(command, tmp_path):
     assert train.main(command) == 0
     backbone = presets.load(tmp_path / "fold-1" / "seed-0" / "backbone", True)
     assert backbone.num_layers == 1

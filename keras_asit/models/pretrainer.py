@@ -300,7 +300,8 @@ class ASiTPretrainer(keras.Model):
         Args:
             optimizer: By default `ScheduledAdamW()`; for the paper's schedules
                 see `keras_asit.optimizers.pretraining_optimizer`.
-            jit_compile: By default True but under several `tf.distribute`
+            jit_compile: By default as Keras decides (XLA on JAX, and on TensorFlow
+                where there is an accelerator), but off under several `tf.distribute`
                 replicas, where XLA cannot compile the collectives.
             **kwargs: As for `keras.Model.compile`.
         """

@@ -248,14 +248,14 @@ def parser():
     add("--data", required=True, help="manifest that recipes.esc10.prepare wrote")
     add("--out", required=True, help="folder of the runs; an earlier one goes on")
     add("--folds", nargs="+", default=config.FOLDS, help="folds to hold out")
-    add("--seeds", nargs="+", type=cli._whole(0), default=config.SEEDS)
+    add("--seeds", nargs="+", type=cli.whole_number(0), default=config.SEEDS)
     length = top.add_mutually_exclusive_group()
     of = "of pretraining, for each fold"
-    length.add_argument("--minutes", type=cli._minutes, help=of)
-    length.add_argument("--steps", type=cli._whole(1), help=of)
+    length.add_argument("--minutes", type=cli.minutes, help=of)
+    length.add_argument("--steps", type=cli.whole_number(1), help=of)
     add(
         "--labels",
-        type=cli._labels,
+        type=cli.labels_per_class,
         default=config.LABELS_PER_CLASS,
         help="labelled clips a class for fine-tuning, or 'all'",
     )
@@ -285,7 +285,7 @@ def main(arguments=None):
             made_by,
         )
     except Exception as error:
-        message = cli._mendable(error)
+        message = cli.mendable(error)
         if message is None:
             raise
         print(f"train: error: {message}", file=sys.stderr)
