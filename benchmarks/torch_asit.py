@@ -7,7 +7,7 @@ has a faster way to write the same thing, that one is taken: patches through a
 linear layer rather than a convolution, teacher update by one `foreach` call.
 
 The corruption is of the same kind, not the same: 48 blocks in place of a union
-that reaches a target (0.2 % of the step in keras_asit by README.md's figures, less
+that reaches a target (0.4 % of the step in keras_asit by README.md's figures, less
 here).
 """
 
