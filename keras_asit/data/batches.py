@@ -5,24 +5,17 @@ Both ask the same `ClipExamples` for the same clips with the same random
 numbers, so that a seed gives the same batches everywhere.
 """
 
-import atexit
-import collections
-import functools
 import operator
 import random
-import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
 
 from keras_asit.audio import AudioError, LogMelFilterbank
 from keras_asit.audio.filterbank import AUDIOSET_MEAN, AUDIOSET_STD
-from keras_asit.data.clips import TooManyBrokenFiles
 
 PATCH_FRAMES = 16  # frames of a patch, in the paper
-_BATCHES_AHEAD = 2
+BATCHES_AHEAD = 2
 
 
 class ClipExamples:
@@ -88,8 +81,10 @@ def make_batches(examples, batch_size, frontend, drop_remainder, workers):
             f"Received: {batch_size}. Use smaller batches, or drop_remainder=False"
         )
     if keras.backend.backend() == "tensorflow":
-        return _tf_batches(examples, batch_size, steps, frontend, workers)
-    return PyBatches(examples, batch_size, steps, frontend, workers)
+        from keras_asit.data.tf_batches import tf_batches as batches
+    else:
+        from keras_asit.data.py_batches import PyBatches as batches
+    return batches(examples, batch_size, steps, frontend, workers)
 
 
 def checked_seed(seed):
@@ -142,212 +137,3 @@ def feature_layer(features, frontend, sample_rate, samples):
     return LogMelFilterbank(
         sample_rate, num_frames=whole, mean=AUDIOSET_MEAN, std=AUDIOSET_STD
     )
-
-
-def _tf_batches(examples, batch_size, steps, frontend, workers):
-    """The batches as `tf.data`; every new iterator is the next epoch."""
-    import tensorflow as tf
-
-    calls = _TFCalls(examples, steps, batch_size)
-
-    def rows_of_epoch(_):
-        rows = tf.numpy_function(calls.rows, [], tf.int64)
-        return tf.data.Dataset.from_tensor_slices(tf.ensure_shape(rows, (None, 2)))
-
-    def to_example(row):
-        dtypes = [*examples.dtypes, tf.string]
-        *arrays, error = tf.numpy_function(calls.example, [row[0], row[1]], dtypes)
-        arrays = _checked(error, arrays)
-        for array, shape in zip(arrays, examples.shapes):
-            array.set_shape(shape)
-        if frontend is not None:
-            shape = frontend.compute_output_shape(examples.shapes[0])
-            arrays[0] = tf.ensure_shape(frontend(arrays[0]), shape)
-        return tuple(arrays)
-
-    def report_after_last(step, arrays):
-        error = tf.cond(
-            tf.equal(step, steps - 1),
-            lambda: tf.numpy_function(calls.report, [], tf.string),
-            lambda: tf.constant(b""),
-        )
-        arrays = _checked(error, arrays)
-        return tuple(arrays) if len(arrays) > 1 else arrays[0]
-
-    only_full = steps * batch_size <= len(examples.indices)  # gives a static batch
-    dataset = tf.data.Dataset.from_tensors(0).flat_map(rows_of_epoch)
-    dataset = dataset.map(to_example, num_parallel_calls=workers, deterministic=True)
-    dataset = dataset.batch(batch_size, drop_remainder=only_full)
-    dataset = dataset.enumerate().map(report_after_last)
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
-    options = tf.data.Options()
-    by_data = tf.data.experimental.AutoShardPolicy.DATA  # there are no files to share
-    options.experimental_distribute.auto_shard_policy = by_data
-    return dataset.with_options(options).prefetch(_BATCHES_AHEAD)
-
-
-def _checked(error, arrays):
-    """The arrays, once `error` is known to be empty; else it ends the epoch.
-
-    An exception raised in a reader thread would arrive with pages of
-    TensorFlow around it; an assertion arrives as one line.
-    """
-    import tensorflow as tf
-
-    with tf.control_dependencies([tf.debugging.Assert(tf.equal(error, b""), [error])]):
-        return [tf.identity(array) for array in arrays]
-
-
-_program_ends, _unread = threading.Event(), []
-
-
-@functools.cache
-def _finish_reading_with_the_program():
-    """At the end of the program no more clips are read, and `tf.data` comes to rest.
-
-    A thread of `tf.data` that asks for Python after its end waits for ever, and the
-    program with it: it would hang wherever an iterator is still referred to, after
-    an error for example.
-    """
-    atexit.register(_come_to_rest)
-
-
-def _come_to_rest(quiet_seconds=0.1):
-    _program_ends.set()
-    before = -1
-    while before < len(_unread):  # until the buffers are full
-        before = len(_unread)
-        time.sleep(quiet_seconds)
-
-
-class _TFCalls:
-    """What `tf.data` calls back into Python for; errors are returned as texts."""
-
-    def __init__(self, examples, steps, batch_size):
-        _finish_reading_with_the_program()
-        self.examples = examples
-        self.clips = steps * batch_size
-        self._epoch, self._lock = 0, threading.Lock()
-
-    def rows(self):
-        """(epoch, clip number) of every clip of the next epoch."""
-        with self._lock:
-            epoch, self._epoch = self._epoch, self._epoch + 1
-        order = self.examples.order(epoch)[: self.clips]
-        return np.stack([np.full_like(order, epoch), order], axis=-1)
-
-    def example(self, epoch, index):
-        if _program_ends.is_set():
-            _unread.append(index)
-            return self._empty("")
-        try:
-            return *self.examples.example(int(epoch), int(index)), b""
-        except (TooManyBrokenFiles, AudioError) as error:
-            return self._empty(str(error))
-
-    def _empty(self, error):
-        empty = map(np.zeros, self.examples.shapes, self.examples.dtypes)
-        return *empty, error.encode()
-
-    def report(self):
-        try:
-            self.examples.reader.end_of_epoch()
-        except TooManyBrokenFiles as error:
-            return str(error).encode()
-        return b""
-
-
-class PyBatches(keras.utils.PyDataset):
-    """The batches without TensorFlow; a pass in which each was asked for is an epoch.
-
-    The n-th one asked for in a pass is the n-th batch, whatever its index: `fit`
-    shuffles the indices by a global generator unless it is told not to, and the
-    order is the seed's already.
-
-    It reads ahead by itself, and leaves Keras' own workers unused: those run
-    past the batch that `fit` looks at to build a model, and an epoch would
-    then begin anywhere.
-    """
-
-    def __init__(self, examples, batch_size, steps, frontend, workers):
-        super().__init__(workers=1)
-        self.examples = examples
-        self.batch_size = batch_size
-        self.steps = steps
-        self.frontend = frontend
-        self.epoch = 0
-        self._features = _compiled(frontend)
-        self._pool = ThreadPoolExecutor(max(1, workers))
-        self._order = examples.order(0)
-        self._asked = set()  # indices, in this pass
-        self._ahead = collections.deque()  # the batches that come next
-
-    def __len__(self):
-        return self.steps
-
-    @property
-    def num_batches(self):
-        """The number of batches; where it is read, an unfinished pass begins anew.
-
-        Keras reads it before every pass and after a look at a batch, and does not
-        where a pass goes on in the next `steps_per_epoch`.
-        """
-        if len(self._asked) < self.steps:
-            self._begin_pass()
-        return self.steps
-
-    def __getitem__(self, index):
-        if not 0 <= index < self.steps:
-            raise IndexError(f"Expected a batch below {self.steps}. Received: {index}")
-        if index in self._asked:  # never twice in a pass
-            self._begin_pass()
-        step = len(self._asked)
-        self._asked.add(index)
-        started = step + len(self._ahead)
-        for ahead in range(started, min(step + 1 + _BATCHES_AHEAD, self.steps)):
-            self._ahead.append(self._start(ahead))
-        examples = [clip.result() for clip in self._ahead.popleft()]
-        arrays = [np.stack(column) for column in zip(*examples)]
-        if self._features is not None:
-            arrays[0] = self._features(arrays[0])
-        return tuple(arrays) if len(arrays) > 1 else arrays[0]
-
-    def __iter__(self):
-        yield from super().__iter__()
-        self.on_epoch_end()
-
-    def on_epoch_end(self):
-        if len(self._asked) == self.steps:
-            self.epoch += 1
-            self._order = self.examples.order(self.epoch)
-            self._begin_pass()
-            self.examples.reader.end_of_epoch()
-
-    def _begin_pass(self):
-        for clip in [clip for batch in self._ahead for clip in batch]:
-            clip.cancel()
-        self._ahead.clear()
-        self._asked.clear()
-
-    def _start(self, step):
-        rows = self._order[step * self.batch_size : (step + 1) * self.batch_size]
-        read = self.examples.example
-        return [self._pool.submit(read, self.epoch, int(row)) for row in rows]
-
-
-def _compiled(frontend):
-    """A function from waveforms `[B, ..., S]` to features in numpy, or None."""
-    if frontend is None:
-        return None
-    call = frontend
-    if keras.backend.backend() == "jax":
-        import jax
-
-        call = jax.jit(lambda waves: frontend(waves))
-
-    def features(waves):
-        flat = waves.reshape(-1, waves.shape[-1])
-        output = keras.ops.convert_to_numpy(call(flat))
-        return output.reshape(waves.shape[:-1] + output.shape[-2:])
-
-    return features
