@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import description
+from keras_asit.cli import labels_per_class
 
 NAMES = ("floor", "scratch", "pretrained", "gain")
 
@@ -55,10 +56,10 @@ def main(arguments=None):
 
 
 def asked(options):
-    """What a file of results depends on."""
-    return {
-        k: v for k, v in vars(options).items() if k not in ("folds", "seeds", "out")
-    }
+    """What a file of results depends on, as JSON gives it back."""
+    elsewhere = ("folds", "seeds", "out")
+    options = {k: v for k, v in vars(options).items() if k not in elsewhere}
+    return json.loads(json.dumps(options))
 
 
 def parser():
@@ -73,7 +74,13 @@ def parser():
     add("--unlabelled", nargs="+", default=[], help="more clips for pretraining")
     add("--folds", nargs="+", default=["1"], help="folds to hold out, one by one")
     add("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    add("--labels", nargs="+", default=["10", "all"], help="labelled clips a class")
+    add(
+        "--labels",
+        nargs="+",
+        type=labels_per_class,
+        default=[10, 0],
+        help="labelled clips a class, or 'all' (default: 10 all)",
+    )
     add("--minutes", type=float, default=5.0, help="minutes of each pretraining")
     add("--steps", type=int, default=0, help="steps of pretraining, not minutes")
     add("--fine-tuning-steps", type=int, default=200)
@@ -81,11 +88,24 @@ def parser():
     add(
         "--set",
         nargs="+",
+        type=_change,
         default=[],
         metavar="NAME=VALUE",
         help="settings of the pretraining other than the quickstart's",
     )
     return top
+
+
+def _change(text):
+    """`name=value` as a pair; the value is a Python literal."""
+    name, equals, value = text.partition("=")
+    try:
+        return [name, ast.literal_eval(value if equals else "")]
+    except (SyntaxError, ValueError):
+        raise argparse.ArgumentTypeError(
+            f"expected NAME=VALUE, the value a number, text in quotes or tuple, as in "
+            f"momentum=0.99; received {text!r}"
+        ) from None
 
 
 def one_run(options, fold, seed):
@@ -105,16 +125,14 @@ def one_run(options, fold, seed):
     )
     task = load_task(settings)
     model, frontend = quickstart.model_and_frontend(task, settings)
-    changes = dict(change.split("=", 1) for change in options.set)
-    changes = {name: ast.literal_eval(value) for name, value in changes.items()}
     pretrainer, history = quickstart.pretrain_small(
-        model, frontend, task, settings, options.minutes, **changes
+        model, frontend, task, settings, options.minutes, **dict(options.set)
     )
     seconds = time.monotonic() - started
     tuning = quickstart.fine_tuning(model, frontend, task, settings)
     accuracy = {}
     for number in options.labels:
-        labelled = few_labels(task.train, 0 if number == "all" else int(number), seed)
+        labelled = few_labels(task.train, number, seed)
         starts = {"scratch": None, "pretrained": pretrainer.teacher}
         scores = {
             name: quickstart.fine_tune(tuning, labelled, task, settings, start)[0]
@@ -122,8 +140,9 @@ def one_run(options, fold, seed):
         }
         scores["floor"] = 100 * quickstart.floor_accuracy(labelled, task.test, frontend)
         scores["gain"] = scores["pretrained"] - scores["scratch"]
-        accuracy[number] = scores
-        print(f"fold {fold}, seed {seed}, {number} labels: {scores}", flush=True)
+        name = str(number or "all")
+        accuracy[name] = scores
+        print(f"fold {fold}, seed {seed}, {name} labels: {scores}", flush=True)
     return {
         "fold": fold,
         "seed": seed,

@@ -218,6 +218,19 @@ def test_times_are_those_of_the_functions(filterbank):
 
 
 @pytest.mark.backend_free
+def test_settings_of_a_gain_are_names_and_python_literals(capsys):
+    parser = pretraining_gain.parser()
+    options = parser.parse_args(["--set", "momentum=0.9", "fill='noise'"])
+    assert options.set == [["momentum", 0.9], ["fill", "noise"]]
+    for wrong in ("momentum", "fill=noise", "momentum="):
+        with pytest.raises(SystemExit):
+            parser.parse_args(["--set", wrong])
+        message = capsys.readouterr().err
+        assert "expected NAME=VALUE" in message
+        assert repr(wrong) in message
+
+
+@pytest.mark.backend_free
 def test_gain_is_over_seeds_of_the_means_over_folds():
     def run(fold, seed, scratch, pretrained):
         scores = {"floor": 40.0, "scratch": scratch, "pretrained": pretrained}

@@ -11,7 +11,7 @@ import random
 import keras
 import numpy as np
 
-from keras_asit.audio import AudioError, LogMelFilterbank
+from keras_asit.audio import LogMelFilterbank
 from keras_asit.audio.filterbank import AUDIOSET_MEAN, AUDIOSET_STD
 
 PATCH_FRAMES = 16  # frames of a patch, in the paper
