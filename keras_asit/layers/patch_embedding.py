@@ -5,6 +5,8 @@ from keras import ops
 
 from keras_asit.layers.dense import KERNEL_STD, dense
 
+POSITION_STD = 0.02
+
 
 def patchify(spectrogram, patch_size):
     """Cuts spectrograms into square patches, time-major.
@@ -51,6 +53,9 @@ class PatchEmbedding(keras.layers.Layer):
         patch_size: Side of a square patch in frames and mel bins.
         hidden_dim: Width D of the tokens.
         kernel_std: Deviation of the initial kernels; None scales it to the width.
+        position_std: Deviation of the initial position embedding. Where it is far
+            below that of the projected patches a network does not know at first
+            which patch is where, and needs time to learn it.
 
     Input shape:
         `(B, T, F)`: frames and mel bins, both multiples of `patch_size`.
@@ -73,11 +78,19 @@ class PatchEmbedding(keras.layers.Layer):
         Dosovitskiy et al., An Image is Worth 16x16 Words, 2021.
     """
 
-    def __init__(self, patch_size, hidden_dim, kernel_std=KERNEL_STD, **kwargs):
+    def __init__(
+        self,
+        patch_size,
+        hidden_dim,
+        kernel_std=KERNEL_STD,
+        position_std=POSITION_STD,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.patch_size = patch_size
         self.hidden_dim = hidden_dim
         self.kernel_std = kernel_std
+        self.position_std = position_std
         self.projection = dense(
             hidden_dim, kernel_std, dtype=self.dtype_policy, name="projection"
         )
@@ -95,7 +108,7 @@ class PatchEmbedding(keras.layers.Layer):
         self.position_embedding = self.add_weight(
             name="position_embedding",
             shape=(1, 1 + num_patches, self.hidden_dim),
-            initializer=keras.initializers.TruncatedNormal(stddev=0.02),
+            initializer=keras.initializers.TruncatedNormal(stddev=self.position_std),
         )
 
     def call(self, spectrogram):
@@ -117,6 +130,7 @@ class PatchEmbedding(keras.layers.Layer):
             "patch_size": self.patch_size,
             "hidden_dim": self.hidden_dim,
             "kernel_std": self.kernel_std,
+            "position_std": self.position_std,
         }
 
 

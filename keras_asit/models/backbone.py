@@ -6,7 +6,7 @@ import numpy as np
 from keras_asit.audio import LogMelFilterbank
 from keras_asit.audio.filterbank import AUDIOSET_MEAN, AUDIOSET_STD
 from keras_asit.layers.dense import KERNEL_STD
-from keras_asit.layers.patch_embedding import PatchEmbedding, patch_grid
+from keras_asit.layers.patch_embedding import POSITION_STD, PatchEmbedding, patch_grid
 from keras_asit.layers.transformer_block import TransformerBlock, check_heads
 
 
@@ -31,6 +31,8 @@ class ASiTBackbone(keras.Model):
             default that of the paper: 32 kHz, AudioSet's mean and deviation.
         kernel_std: Deviation of the initial kernels, here and in a pretrainer's
             heads; None scales it to the width, which narrow networks need.
+        position_std: Deviation of the initial position embedding; narrow networks
+            that train for minutes need one near that of the projected patches.
 
     Input shape:
         `(B, T, F)`: normalised log-mel spectrograms, time first.
@@ -65,6 +67,7 @@ class ASiTBackbone(keras.Model):
         drop_path=0.0,
         frontend=None,
         kernel_std=KERNEL_STD,
+        position_std=POSITION_STD,
         **kwargs,
     ):
         num_frames, num_mel_bins = _check_shape(input_shape)
@@ -82,7 +85,12 @@ class ASiTBackbone(keras.Model):
 
         dtype, trainable = kwargs.pop("dtype", None), kwargs.pop("trainable", True)
         embedding = PatchEmbedding(
-            patch_size, hidden_dim, kernel_std, dtype=dtype, name="patch_embedding"
+            patch_size,
+            hidden_dim,
+            kernel_std,
+            position_std,
+            dtype=dtype,
+            name="patch_embedding",
         )
         blocks = [
             TransformerBlock(
@@ -116,6 +124,7 @@ class ASiTBackbone(keras.Model):
         self.embedding = embedding
         self.frontend = frontend
         self.kernel_std = kernel_std
+        self.position_std = position_std
         self.drop_path = drop_path
         self.trainable = trainable  # only now does it reach the layers
 
@@ -146,6 +155,7 @@ class ASiTBackbone(keras.Model):
             "mlp_dim": self.mlp_dim,
             "drop_path": self.drop_path,
             "kernel_std": self.kernel_std,
+            "position_std": self.position_std,
             "frontend": keras.saving.serialize_keras_object(self.frontend),
         }
 

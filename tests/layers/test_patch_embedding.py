@@ -85,6 +85,9 @@ def test_initial_weights():
     assert np.abs(kernel).max() <= 0.0400001
     assert not np.any(ops.convert_to_numpy(layer.projection.bias))
     assert 0.015 < ops.convert_to_numpy(layer.position_embedding).std() < 0.0205
+    layer = PatchEmbedding(16, 64, position_std=1.0)
+    layer.build((None, 64, 64))
+    assert 0.8 < ops.convert_to_numpy(layer.position_embedding).std() < 1.0
 
 
 def test_patch_grid():

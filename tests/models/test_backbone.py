@@ -189,8 +189,8 @@ def frontend():
 
 
 def test_config_round_trip():
-    options = {"drop_path": 0.1, "kernel_std": None, "frontend": frontend()}
-    backbone = ASiTBackbone(**TINY, **options, name="ours")
+    options = {"drop_path": 0.1, "kernel_std": None, "position_std": 0.5}
+    backbone = ASiTBackbone(**TINY, **options, frontend=frontend(), name="ours")
     config = json.loads(json.dumps(keras.saving.serialize_keras_object(backbone)))
     revived = keras.saving.deserialize_keras_object(config)
     assert isinstance(revived, ASiTBackbone)
@@ -201,6 +201,7 @@ def test_config_round_trip():
     assert revived.frontend.get_config() == backbone.frontend.get_config()
     assert revived.drop_path == 0.1
     assert revived.kernel_std is revived.blocks[0].kernel_std is None
+    assert revived.position_std == revived.embedding.position_std == 0.5
 
 
 def test_saved_and_loaded_to_the_bit(tmp_path):

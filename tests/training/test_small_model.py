@@ -44,6 +44,19 @@ def test_frontend_makes_what_the_backbone_takes():
     assert tuple(backbone(features).shape) == (2, 1 + 4, 16)
 
 
+def test_random_weights_know_where_a_patch_is():
+    """Low and high bins swapped differ as much as one spectrogram does from another."""
+    model = SmallModel()
+    backbone = model.backbone(model.frontend())
+    here, there = np.random.default_rng(0).normal(size=(2, 1, 64, 64)).astype("float32")
+    swapped = np.roll(here, 32, axis=-1)
+    class_token = [
+        keras.ops.convert_to_numpy(backbone(x))[0, 0] for x in (here, swapped, there)
+    ]
+    moved, other = (np.linalg.norm(class_token[0] - x) for x in class_token[1:])
+    assert moved > 0.5 * other
+
+
 def test_the_crops_have_every_rate_and_length():
     assert {rate for rate, _ in CROPS} == set(RATES)
     assert {seconds for _, seconds in CROPS} == set(SECONDS)
