@@ -9,6 +9,8 @@ from keras import ops
 
 from keras_asit import replicas
 
+_LARGEST_USE = 10.0  # of a pseudo-class, in shares of 1 / K: a bound of the correction
+
 
 def weighted_mean(values, weights):
     """`sum(weights * values) / sum(weights)` over the global batch, in float32.
@@ -71,9 +73,37 @@ def updated_center(center, teacher_logits, momentum=0.9):
         teacher_logits: `(..., K)`.
         momentum: Share of the old centre that stays.
     """
-    logits = ops.cast(teacher_logits, "float32")
-    axes = tuple(range(len(logits.shape) - 1))
-    total = replicas.sum_over_replicas(ops.sum(logits, axis=axes))
-    number = ops.cast(ops.size(logits) / logits.shape[-1], "float32")
-    number = replicas.sum_over_replicas(number)
-    return momentum * center + (1 - momentum) * total / number
+    return momentum * center + (1 - momentum) * _mean_over_tokens(teacher_logits)
+
+
+def balanced_center(center, teacher_logits, teacher_temperature, momentum=0.9):
+    """`c <- c + (1 - 0.9) tau_t (K u - 1)`, with `u` how much each class is used.
+
+    Not the paper's. `u = mean(softmax((t - c) / tau_t))` over all tokens and views
+    of the global batch; `K u` is cut at 10. The centre of a pseudo-class that the
+    teacher names too often rises, that of one it forgets falls, until all are named
+    alike. The paper's centre leaves a teacher free to name a few of them for good.
+
+    Args:
+        center: `(K,)`.
+        teacher_logits: `(..., K)`.
+        teacher_temperature: tau_t.
+        momentum: 1 less the rate of the correction.
+
+    Reference:
+        Wang et al., Auxiliary-Loss-Free Load Balancing Strategy for
+        Mixture-of-Experts, 2024, corrects the load of experts in this way.
+    """
+    logits = (ops.cast(teacher_logits, "float32") - center) / teacher_temperature
+    use = _mean_over_tokens(ops.softmax(logits, axis=-1)) * logits.shape[-1]
+    step = (1 - momentum) * teacher_temperature
+    return center + step * (ops.minimum(use, _LARGEST_USE) - 1)
+
+
+def _mean_over_tokens(values):
+    """`(..., K)` to `(K,)`, over the global batch, in float32."""
+    values = ops.cast(values, "float32")
+    axes = tuple(range(len(values.shape) - 1))
+    total = replicas.sum_over_replicas(ops.sum(values, axis=axes))
+    number = ops.cast(ops.size(values) / values.shape[-1], "float32")
+    return total / replicas.sum_over_replicas(number)

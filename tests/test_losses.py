@@ -3,6 +3,7 @@ import pytest
 from keras import ops
 
 from keras_asit.losses import (
+    balanced_center,
     centred_cross_entropy,
     reconstruction_loss,
     updated_center,
@@ -137,3 +138,39 @@ def test_center_of_a_constant_batch_converges_to_it():
         center = updated_center(center, logits)
     expected = logits[0, 0] * (1 - 0.9**100)
     np.testing.assert_allclose(ops.convert_to_numpy(center), expected, rtol=1e-5)
+
+
+def use(logits, center, temperature=0.04):
+    """How often each class is named, in shares of what is even; float64."""
+    logits = (np.asarray(logits, "float64") - center) / temperature
+    named = np.exp(log_softmax(logits)).reshape(-1, logits.shape[-1])
+    return named.mean(axis=0) * logits.shape[-1]
+
+
+def test_balanced_center_by_hand():
+    logits, center = normal(3, 5, 8, scale=0.1), normal(8, seed=1, scale=0.05)
+    out = balanced_center(center, logits, 0.04, momentum=0.7)
+    expected = center + 0.3 * 0.04 * (use(logits, center) - 1)
+    np.testing.assert_allclose(ops.convert_to_numpy(out), expected, atol=1e-7)
+
+
+def test_correction_of_the_balanced_center_is_bounded():
+    logits = np.zeros((4, 32), "float32")
+    logits[:, 3] = 1.0  # all name one class, 32 times as often as is even
+    out = balanced_center(np.zeros(32, "float32"), logits, 0.04)
+    expected = np.full(32, -0.1 * 0.04)
+    expected[3] = 0.1 * 0.04 * 9
+    np.testing.assert_allclose(ops.convert_to_numpy(out), expected, atol=1e-7)
+
+
+def test_balanced_center_makes_a_teacher_use_every_class():
+    """Three groups of clips in 16 classes: the paper's centre leaves most unused."""
+    rng = np.random.default_rng(0)
+    groups = rng.normal(size=(3, 16))[rng.integers(0, 3, 256)]
+    logits = (0.3 * groups + 0.02 * rng.normal(size=(256, 16))).astype("float32")
+    mean = balanced = np.zeros(16, "float32")
+    for _ in range(500):
+        mean = ops.convert_to_numpy(updated_center(mean, logits))
+        balanced = ops.convert_to_numpy(balanced_center(balanced, logits, 0.04))
+    assert np.sum(use(logits, mean) > 0.5) < 6
+    np.testing.assert_allclose(use(logits, balanced), 1, atol=0.1)

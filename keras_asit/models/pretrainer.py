@@ -211,7 +211,8 @@ class ASiTPretrainer(keras.Model):
 
     def _pseudo_label_loss(self, part, target, seen, training, num_views=None):
         """Cross-entropies of one head; updates its centre after using it."""
-        center = self.centers[part]
+        center = ops.convert_to_tensor(self.centers[part])
+        temperature = ops.convert_to_tensor(self.teacher_temperature)
         thaw = ops.cast(
             self.steps_done >= self.options["freeze_output_steps"], "float32"
         )
@@ -222,17 +223,19 @@ class ASiTPretrainer(keras.Model):
             compared = crossed_views(*compared, num_views)
         entropy = losses.centred_cross_entropy(
             *compared,
-            ops.convert_to_tensor(center),
-            teacher_temperature=ops.convert_to_tensor(self.teacher_temperature),
+            center,
+            teacher_temperature=temperature,
             student_temperature=self.options["student_temperature"],
         )
         if training:
             momentum = self.options["center_momentum"]
-            center.assign(
-                losses.updated_center(
-                    ops.convert_to_tensor(center), teacher_logits, momentum
+            if self.options["centering"] == "balanced":
+                new = losses.balanced_center(
+                    center, teacher_logits, temperature, momentum
                 )
-            )
+            else:
+                new = losses.updated_center(center, teacher_logits, momentum)
+            self.centers[part].assign(new)
         return entropy
 
     def reconstruct(self, views):

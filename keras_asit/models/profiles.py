@@ -44,6 +44,9 @@ _PAPER = {
     # Section 3 of the specification.
     "student_temperature": 0.1,
     "center_momentum": 0.9,
+    # What the centre follows: the mean of the teacher's logits, as in the paper, or
+    # how much each pseudo-class is used (`losses.balanced_center`).
+    "centering": "mean",
     # Row 18: steps in which the heads' output layers stay as they are.
     "freeze_output_steps": 0,
     # Row 19: stochastic depth of the student, growing linearly over depth.
@@ -98,6 +101,7 @@ _CHOICES = {
     "corruption_fill": ("zeros", "noise"),
     "alien_donor": ("other", "any"),
     "noise": ("unit", "frontend"),
+    "centering": ("mean", "balanced"),
 }
 
 _WEIGHTS = ("reconstruction_weight", "local_weight", "global_weight")

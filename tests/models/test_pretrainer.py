@@ -191,6 +191,21 @@ def test_center_follows_the_mean_of_all_teacher_logits(one_step):
         )
 
 
+def test_balanced_centers_follow_the_use_of_the_pseudo_classes():
+    model = tiny_pretrainer(centering="balanced", corruption_layer=LoudPixels())
+    shake(model.weights)
+    views, tau = clean_views(6), float(ops.convert_to_numpy(model.teacher_temperature))
+    outputs = outputs_of_parts(model, views, 0.3)
+    model(views, training=True)
+    for part, center in model.centers.items():
+        before, logits = outputs[f"{part}_c"], outputs[f"{part}_t"]
+        named = np.exp(log_softmax((logits - before) / tau))
+        use = named.reshape(-1, len(before)).mean(axis=0) * len(before)
+        assert use.max() > 2
+        expected = before + 0.1 * tau * (np.minimum(use, 10) - 1)
+        np.testing.assert_allclose(values([center])[0], expected, atol=1e-6)
+
+
 def test_every_weight_of_the_student_learns(one_step):
     for before, after in zip(
         one_step["student_before"], one_step["student_after"], strict=True
