@@ -34,6 +34,7 @@ PRETRAINING = {
     "local_weight": 0.2,
     "corruption_ratio": 0.3,
     "alien_probability": 0.2,
+    "centering": "balanced",
     "local_dim": 128,
     "global_dim": 128,
     "projection_hidden_dims": (256, 256),

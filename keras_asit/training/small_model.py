@@ -65,7 +65,7 @@ class SmallModel:
             frontend=frontend,
             # At this width 0.02 is too small for both: docs/learning.md tells why.
             kernel_std=None,
-            position_std=1.0,
+            position_std=0.3,
         )
 
 

@@ -45,7 +45,7 @@ def test_frontend_makes_what_the_backbone_takes():
 
 
 def test_random_weights_know_where_a_patch_is():
-    """Low and high bins swapped differ as much as one spectrogram does from another."""
+    """Low and high bins swapped tell apart, beside two spectrograms of noise."""
     model = SmallModel()
     backbone = model.backbone(model.frontend())
     here, there = np.random.default_rng(0).normal(size=(2, 1, 64, 64)).astype("float32")
@@ -54,7 +54,7 @@ def test_random_weights_know_where_a_patch_is():
         keras.ops.convert_to_numpy(backbone(x))[0, 0] for x in (here, swapped, there)
     ]
     moved, other = (np.linalg.norm(class_token[0] - x) for x in class_token[1:])
-    assert moved > 0.5 * other
+    assert moved > 0.1 * other  # 0.01 with positions of deviation 0.02
 
 
 def test_the_crops_have_every_rate_and_length():
