@@ -20,12 +20,12 @@ def check_layer(
     expected_num_seeds=0,
     call_kwargs=None,
     output_dtype=None,
-    run_fit=True,
 ):
     """Checks a layer as keras-hub's `run_layer_test` does, on the active backend.
 
-    Configuration round trip, weight counts, symbolic call, eager call, a compiled
-    fit of one step where the output is a single tensor, then the dtype policies.
+    Configuration round trip, symbolic call, weight counts and an eager call under
+    both dtype policies, and a compiled fit of one step in float32 where the output
+    is a single tensor.
 
     Args:
         cls: The layer's class.
@@ -37,7 +37,6 @@ def check_layer(
         expected_num_seeds: Number of its seed generators.
         call_kwargs: Further arguments of the call.
         output_dtype: Type of the outputs where it is not the compute dtype.
-        run_fit: False for layers that cannot be trained on their own.
     """
     call_kwargs = call_kwargs or {}
     inputs = np.random.default_rng(0).normal(size=input_shape).astype("float32")
@@ -57,8 +56,8 @@ def check_layer(
         check_outputs(
             outputs, expected_output_shape, output_dtype or layer.compute_dtype
         )
-        if run_fit and not isinstance(outputs, (tuple, list, dict)):
-            check_fit(cls(**init_kwargs, dtype=policy), inputs, outputs.shape)
+    if not isinstance(outputs, (tuple, list, dict)):
+        check_fit(cls(**init_kwargs), inputs, outputs.shape)
 
 
 def check_config(layer):

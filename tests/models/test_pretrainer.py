@@ -524,6 +524,7 @@ def test_a_student_frozen_by_a_classifier_is_trained_again():
 # --- Mixed precision --------------------------------------------------------------
 
 
+@pytest.mark.large_on_jax
 def test_mixed_precision_leaves_waveforms_as_they_are(monkeypatch):
     received, plain = [], LogMelFilterbank.call
 
