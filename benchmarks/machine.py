@@ -29,9 +29,10 @@ def cpu_count():
 
 
 def commit():
-    """The commit of the working directory, `-dirty` if there are changes."""
-    command = ["git", "describe", "--always", "--dirty"]
-    result = subprocess.run(command, capture_output=True, text=True)
+    """The commit of this code, `-dirty` if files were changed since."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    here = Path(__file__).parent
+    result = subprocess.run(command, cwd=here, capture_output=True, text=True)
     return result.stdout.strip() or "unknown"
 
 

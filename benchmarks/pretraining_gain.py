@@ -12,6 +12,7 @@ after the last of them. Here `--minutes` is the time of a pretraining alone.
 
 import argparse
 import ast
+import dataclasses
 import json
 import os
 import sys
@@ -21,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import description
-from keras_asit.cli import labels_per_class
+from keras_asit.cli import labels_per_class, mendable, minutes, whole_number
 
 NAMES = ("floor", "scratch", "pretrained", "gain")
 
@@ -31,6 +32,19 @@ def main(arguments=None):
     options = parser().parse_args(arguments)
     os.environ["KERAS_BACKEND"] = options.backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        return _main(options)
+    except Exception as error:
+        message = mendable(error)
+        if message is None:
+            raise
+        print(f"pretraining_gain: error: {message}", file=sys.stderr)
+        return 2
+
+
+def _main(options):
+    made_on = description()  # before the hours in which the code may change
+    wanted = asked(options)
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
     results = []
@@ -39,27 +53,46 @@ def main(arguments=None):
             file = out / f"fold{fold}-seed{seed}.json"
             if not file.exists():
                 new = file.with_suffix(".part")
-                result = {"asked": asked(options), **one_run(options, fold, seed)}
+                result = {"asked": wanted, **one_run(options, fold, seed)}
+                result["machine"] = made_on
                 new.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
                 new.rename(file)
             result = json.loads(file.read_text(encoding="utf-8"))
-            if result["asked"] != asked(options):
-                print(
-                    f"{file} is of another run: {result['asked']}; expected "
-                    f"{asked(options)}. Name another folder with --out.",
-                    file=sys.stderr,
+            if result["asked"] != wanted:
+                raise ValueError(
+                    f"{file} is of another run: {result['asked']}; expected {wanted}. "
+                    f"Name another folder with --out."
                 )
-                return 2
             results.append(result)
     print(table(results), flush=True)
     return 0
 
 
 def asked(options):
-    """What a file of results depends on, as JSON gives it back."""
-    elsewhere = ("folds", "seeds", "out")
-    options = {k: v for k, v in vars(options).items() if k not in elsewhere}
-    return json.loads(json.dumps(options))
+    """What a file of results depends on, as JSON gives it back.
+
+    Raises:
+        ValueError: If `--set` names what is no setting of the pretraining.
+    """
+    from keras_asit import training
+    from keras_asit.models.profiles import PRETRAINER
+    from keras_asit.quickstart import job
+
+    changes = dict(options.set)
+    settings = job.with_defaults(training.pretrain, PRETRAINER["paper"]).keys()
+    settings -= {"seed", "callbacks"}
+    if unknown := sorted(changes.keys() - settings):
+        raise ValueError(f"--set: no setting {unknown}; expected of {sorted(settings)}")
+    elsewhere = ("folds", "seeds", "out", "set")
+    chosen = {
+        "pretraining": job.with_defaults(
+            training.pretrain, {**job.PRETRAINING, **changes}
+        ),
+        "learning_rate": job.PRETRAINING_RATE,
+        "model": dataclasses.asdict(training.SmallModel()),
+        **{k: v for k, v in vars(options).items() if k not in elsewhere},
+    }
+    return json.loads(json.dumps(chosen))
 
 
 def parser():
@@ -73,7 +106,7 @@ def parser():
     add("--data", help="manifest (default: the quickstart's sound events)")
     add("--unlabelled", nargs="+", default=[], help="more clips for pretraining")
     add("--folds", nargs="+", default=["1"], help="folds to hold out, one by one")
-    add("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    add("--seeds", nargs="+", type=whole_number(0), default=[0, 1, 2])
     add(
         "--labels",
         nargs="+",
@@ -81,9 +114,9 @@ def parser():
         default=[10, 0],
         help="labelled clips a class, or 'all' (default: 10 all)",
     )
-    add("--minutes", type=float, default=5.0, help="minutes of each pretraining")
-    add("--steps", type=int, default=0, help="steps of pretraining, not minutes")
-    add("--fine-tuning-steps", type=int, default=200)
+    add("--minutes", type=minutes, default=5.0, help="minutes of each pretraining")
+    add("--steps", type=whole_number(1), default=0, help="steps of it, not minutes")
+    add("--fine-tuning-steps", type=whole_number(1), default=200)
     add("--out", default="runs/gain", help="folder of the results")
     add(
         "--set",
@@ -100,8 +133,10 @@ def _change(text):
     """`name=value` as a pair; the value is a Python literal."""
     name, equals, value = text.partition("=")
     try:
-        return [name, ast.literal_eval(value if equals else "")]
-    except (SyntaxError, ValueError):
+        value = ast.literal_eval(value if equals else "")
+        json.dumps(value)
+        return name, value
+    except (SyntaxError, ValueError, TypeError):
         raise argparse.ArgumentTypeError(
             f"expected NAME=VALUE, the value a number, text in quotes or tuple, as in "
             f"momentum=0.99; received {text!r}"
@@ -151,7 +186,6 @@ def one_run(options, fold, seed):
         "pretraining_seconds": round(seconds, 1),
         "seconds": round(time.monotonic() - started, 1),
         "losses": {name: float(values[-1]) for name, values in history.items()},
-        "machine": description(),
     }
 
 
@@ -162,10 +196,10 @@ def table(results):
     nothing of the method.
     """
     steps = [result["pretraining_steps"] for result in results]
-    minutes = sum(result["seconds"] for result in results) / 60
+    total = sum(result["seconds"] for result in results) / 60
     seeds = sorted({result["seed"] for result in results})
     lines = [
-        f"{len(results)} runs, {len(seeds)} seeds, {minutes:.0f} min, "
+        f"{len(results)} runs, {len(seeds)} seeds, {total:.0f} min, "
         f"{min(steps)} to {max(steps)} steps",
         "labels  " + "".join(f"{name:>14}" for name in NAMES),
     ]

@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_asit import replicas
 
-_LARGEST_USE = 10.0  # of a pseudo-class, in shares of 1 / K: a bound of the correction
+_MAX_LOAD = 10.0  # bounds the correction of a batch
 
 
 def weighted_mean(values, weights):
@@ -65,39 +65,52 @@ def centred_cross_entropy(
     return ops.logsumexp(student, axis=-1) - expected
 
 
-def updated_center(center, teacher_logits, momentum=0.9):
+def mean_center(center, teacher_logits, momentum=0.9):
     """`c <- 0.9 c + 0.1 mean(t)`, over all tokens and views of the global batch.
 
+    The paper's centre.
+
     Args:
-        center: `(K,)`.
+        center: `(K,)`, in the units of the logits.
         teacher_logits: `(..., K)`.
         momentum: Share of the old centre that stays.
+
+    Returns:
+        `(K,)`, float32.
     """
     return momentum * center + (1 - momentum) * _mean_over_tokens(teacher_logits)
 
 
 def balanced_center(center, teacher_logits, teacher_temperature, momentum=0.9):
-    """`c <- c + (1 - 0.9) tau_t (K u - 1)`, with `u` how much each class is used.
+    """`c <- c + (1 - 0.9) tau_t (l - mean(l))`, with `l = min(K u, 10)` the load.
 
-    Not the paper's. `u = mean(softmax((t - c) / tau_t))` over all tokens and views
-    of the global batch; `K u` is cut at 10. The centre of a pseudo-class that the
-    teacher names too often rises, that of one it forgets falls, until all are named
-    alike. The paper's centre leaves a teacher free to name a few of them for good.
+    Not the paper's. `u = mean(softmax((t - c) / tau_t))`, over all tokens and views
+    of the global batch, is how much of the batch each pseudo-class gets; `K u` is 1
+    where all get the same. The centre of a pseudo-class that the teacher names too
+    often rises, that of one it forgets falls, until all are named alike. The paper's
+    centre leaves a teacher free to name a few of them for good.
+
+    The centre moves by the batch at hand: a batch should have about as many tokens
+    as there are pseudo-classes, or more.
 
     Args:
-        center: `(K,)`.
+        center: `(K,)`, in the units of the logits.
         teacher_logits: `(..., K)`.
         teacher_temperature: tau_t.
         momentum: 1 less the rate of the correction.
 
+    Returns:
+        `(K,)`, float32.
+
     Reference:
-        Wang et al., Auxiliary-Loss-Free Load Balancing Strategy for
-        Mixture-of-Experts, 2024, corrects the load of experts in this way.
+        After Wang et al., Auxiliary-Loss-Free Load Balancing Strategy for
+        Mixture-of-Experts, 2024, where a bias corrects the load of experts.
     """
     logits = (ops.cast(teacher_logits, "float32") - center) / teacher_temperature
-    use = _mean_over_tokens(ops.softmax(logits, axis=-1)) * logits.shape[-1]
+    load = _mean_over_tokens(ops.softmax(logits, axis=-1)) * logits.shape[-1]
+    load = ops.minimum(load, _MAX_LOAD)
     step = (1 - momentum) * teacher_temperature
-    return center + step * (ops.minimum(use, _LARGEST_USE) - 1)
+    return center + step * (load - ops.mean(load))
 
 
 def _mean_over_tokens(values):

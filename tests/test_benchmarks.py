@@ -17,6 +17,7 @@ from benchmarks.networks import NETWORKS, Network, step_flops
 from benchmarks.step_worker import keras_pretrainer
 from benchmarks.train_step import summary
 from keras_asit.layers import GMMLCorruption
+from keras_asit.quickstart import job
 from tiny_asit import LoudPixels, shake
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -221,13 +222,61 @@ def test_times_are_those_of_the_functions(filterbank):
 def test_settings_of_a_gain_are_names_and_python_literals(capsys):
     parser = pretraining_gain.parser()
     options = parser.parse_args(["--set", "momentum=0.9", "fill='noise'"])
-    assert options.set == [["momentum", 0.9], ["fill", "noise"]]
-    for wrong in ("momentum", "fill=noise", "momentum="):
+    assert options.set == [("momentum", 0.9), ("fill", "noise")]
+    for wrong in ("momentum", "fill=noise", "momentum=", "momentum={1}"):
         with pytest.raises(SystemExit):
             parser.parse_args(["--set", wrong])
         message = capsys.readouterr().err
         assert "expected NAME=VALUE" in message
         assert repr(wrong) in message
+
+
+@pytest.fixture
+def gain_of_nothing(monkeypatch, tmp_path):
+    """`pretraining_gain.main` on runs that only count themselves."""
+    runs = []
+
+    def one_run(options, fold, seed):
+        runs.append((fold, seed))
+        scores = dict.fromkeys(pretraining_gain.NAMES, 50.0)
+        return {
+            "fold": fold,
+            "seed": seed,
+            "accuracy": {"10": scores},
+            "pretraining_steps": 1,
+            "seconds": 1.0,
+        }
+
+    monkeypatch.setattr(pretraining_gain, "one_run", one_run)
+    monkeypatch.setenv("KERAS_BACKEND", keras.backend.backend())
+
+    def main(*arguments):
+        backend = ["--backend", keras.backend.backend(), "--out", str(tmp_path)]
+        return pretraining_gain.main([*backend, *arguments])
+
+    return main, runs
+
+
+def test_a_gain_that_was_stopped_goes_on(gain_of_nothing, monkeypatch, capsys):
+    main, runs = gain_of_nothing
+    changed = ("--set", "projection_hidden_dims=(64,)")
+    assert main("--seeds", "0", *changed) == 0
+    assert main("--seeds", "0", "1", *changed) == 0
+    assert runs == [("1", 0), ("1", 1)]
+    assert "2 runs, 2 seeds" in capsys.readouterr().out
+    assert main("--seeds", "0", "--set", "projection_hidden_dims=(32,)") == 2
+    assert "is of another run" in capsys.readouterr().err
+    monkeypatch.setitem(job.PRETRAINING, "momentum", 0.5)
+    assert main("--seeds", "0", *changed) == 2, "the quickstart's setting changed"
+    assert runs == [("1", 0), ("1", 1)]
+
+
+@pytest.mark.parametrize("wrong", ["warp=1", "seed=3", "=4"])
+def test_a_gain_knows_its_settings(gain_of_nothing, wrong, capsys):
+    main, runs = gain_of_nothing
+    assert main("--set", wrong) == 2
+    assert f"no setting ['{wrong.partition('=')[0]}']" in capsys.readouterr().err
+    assert not runs
 
 
 @pytest.mark.backend_free

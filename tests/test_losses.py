@@ -5,8 +5,8 @@ from keras import ops
 from keras_asit.losses import (
     balanced_center,
     centred_cross_entropy,
+    mean_center,
     reconstruction_loss,
-    updated_center,
     weighted_mean,
 )
 
@@ -122,12 +122,12 @@ def test_losses_are_float32_for_bfloat16_logits():
     assert float(loss) == pytest.approx(float(expected), rel=1e-5)
 
 
-def test_updated_center_by_hand():
+def test_mean_center_by_hand():
     center = np.array([1.0, -2.0], "float32")
     logits = np.array([[[1.0, 0.0], [3.0, 4.0]]], "float32")  # mean (2, 2)
-    out = ops.convert_to_numpy(updated_center(center, logits))
+    out = ops.convert_to_numpy(mean_center(center, logits))
     np.testing.assert_allclose(out, [0.9 + 0.2, -1.8 + 0.2], rtol=1e-6)
-    out = ops.convert_to_numpy(updated_center(center, logits, momentum=0.5))
+    out = ops.convert_to_numpy(mean_center(center, logits, momentum=0.5))
     np.testing.assert_allclose(out, [1.5, 0.0], atol=1e-6)
 
 
@@ -135,12 +135,12 @@ def test_center_of_a_constant_batch_converges_to_it():
     center = np.zeros(3, "float32")
     logits = np.tile(np.array([0.5, -1.0, 2.0], "float32"), (2, 4, 1))
     for _ in range(100):
-        center = updated_center(center, logits)
+        center = mean_center(center, logits)
     expected = logits[0, 0] * (1 - 0.9**100)
     np.testing.assert_allclose(ops.convert_to_numpy(center), expected, rtol=1e-5)
 
 
-def use(logits, center, temperature=0.04):
+def load(logits, center, temperature=0.04):
     """How often each class is named, in shares of what is even; float64."""
     logits = (np.asarray(logits, "float64") - center) / temperature
     named = np.exp(log_softmax(logits)).reshape(-1, logits.shape[-1])
@@ -150,17 +150,19 @@ def use(logits, center, temperature=0.04):
 def test_balanced_center_by_hand():
     logits, center = normal(3, 5, 8, scale=0.1), normal(8, seed=1, scale=0.05)
     out = balanced_center(center, logits, 0.04, momentum=0.7)
-    expected = center + 0.3 * 0.04 * (use(logits, center) - 1)
+    expected = center + 0.3 * 0.04 * (load(logits, center) - 1)
     np.testing.assert_allclose(ops.convert_to_numpy(out), expected, atol=1e-7)
 
 
-def test_correction_of_the_balanced_center_is_bounded():
+def test_correction_of_the_balanced_center_is_bounded_and_does_not_drift():
     logits = np.zeros((4, 32), "float32")
     logits[:, 3] = 1.0  # all name one class, 32 times as often as is even
-    out = balanced_center(np.zeros(32, "float32"), logits, 0.04)
-    expected = np.full(32, -0.1 * 0.04)
-    expected[3] = 0.1 * 0.04 * 9
-    np.testing.assert_allclose(ops.convert_to_numpy(out), expected, atol=1e-7)
+    center = normal(32, scale=0.01)
+    out = ops.convert_to_numpy(balanced_center(center, logits, 0.04))
+    step = np.full(32, -0.1 * 0.04 * 10 / 32)
+    step[3] = 0.1 * 0.04 * 10 * 31 / 32
+    np.testing.assert_allclose(out, center + step, atol=1e-7)
+    assert out.mean() == pytest.approx(center.mean(), abs=1e-7)
 
 
 def test_balanced_center_makes_a_teacher_use_every_class():
@@ -170,7 +172,7 @@ def test_balanced_center_makes_a_teacher_use_every_class():
     logits = (0.3 * groups + 0.02 * rng.normal(size=(256, 16))).astype("float32")
     mean = balanced = np.zeros(16, "float32")
     for _ in range(500):
-        mean = ops.convert_to_numpy(updated_center(mean, logits))
+        mean = ops.convert_to_numpy(mean_center(mean, logits))
         balanced = ops.convert_to_numpy(balanced_center(balanced, logits, 0.04))
-    assert np.sum(use(logits, mean) > 0.5) < 6
-    np.testing.assert_allclose(use(logits, balanced), 1, atol=0.1)
+    assert np.sum(load(logits, mean) > 0.5) < 6
+    np.testing.assert_allclose(load(logits, balanced), 1, atol=0.1)

@@ -197,6 +197,14 @@ def test_saving_twice_writes_the_same_text(preset):
         assert (again / name).read_bytes() == (directory / name).read_bytes()
 
 
+def test_a_preset_from_before_an_argument_existed(preset):
+    backbone, directory = preset
+    config = json.loads((directory / "config.json").read_text())
+    del config["config"]["position_std"]
+    (directory / "config.json").write_text(json.dumps(config))
+    assert same_weights(presets.load(directory), backbone)
+
+
 def test_without_weights(preset):
     backbone, directory = preset
     assert not same_weights(presets.load(directory, load_weights=False), backbone)

@@ -283,6 +283,16 @@ def test_run_leaves_its_files(finished):
 
 def test_run_keeps_its_settings(finished, sounds):
     settings = json.loads((finished.out / "run.json").read_text())
+    model, pretraining, tuning = (
+        settings.pop(name) for name in ("model", "pretraining", "fine_tuning")
+    )
+    assert (model["num_frames"], model["position_std"]) == (32, 0.3)
+    assert pretraining["learning_rate"] == job.PRETRAINING_RATE
+    assert pretraining["momentum"] == job.PRETRAINING["momentum"]
+    assert pretraining["profile"] == "paper"  # a default
+    assert (tuning["steps"], tuning["pooling"]) == (2, "cls")
+    assert settings.pop("versions")["keras"] == keras.__version__
+    assert settings.pop("backend") == keras.backend.backend()
     assert settings == {
         "data": str(sounds.manifest),
         "out": str(finished.out),

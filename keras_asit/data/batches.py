@@ -9,53 +9,13 @@ import operator
 import random
 
 import keras
-import numpy as np
 
 from keras_asit.audio import LogMelFilterbank
 from keras_asit.audio.filterbank import AUDIOSET_MEAN, AUDIOSET_STD
+from keras_asit.data.py_batches import PyBatches
+from keras_asit.data.tf_batches import tf_batches
 
 PATCH_FRAMES = 16  # frames of a patch, in the paper
-BATCHES_AHEAD = 2
-
-
-class ClipExamples:
-    """What a dataset draws from: clips by (epoch, number), as numpy arrays.
-
-    Subclasses define `read(epoch, index, rng)`, which returns a tuple whose
-    first array is a waveform `[..., S]`.
-
-    Args:
-        reader: A `ClipReader`.
-        indices: Numbers of the clips to draw.
-        shuffle: Whether every epoch has another order.
-        seed: Integer that fixes orders, shifts and crops.
-        shapes: Shapes of the arrays of an example.
-        dtypes: Their dtypes.
-    """
-
-    def __init__(self, reader, indices, shuffle, seed, shapes, dtypes):
-        self.reader = reader
-        self.indices = np.asarray(indices, "int64")
-        self.shuffle = shuffle
-        self.seed = seed
-        self.shapes, self.dtypes = shapes, dtypes
-
-    def order(self, epoch):
-        """Numbers of the clips of an epoch, in order."""
-        if not self.shuffle:
-            return self.indices
-        return np.random.default_rng((self.seed, epoch)).permutation(self.indices)
-
-    def example(self, epoch, index):
-        """The arrays of one clip: the same ones whoever asks, and when."""
-        rng = np.random.default_rng((self.seed, epoch, index))
-        arrays = self.read(epoch, index, rng)
-        return tuple(
-            np.asarray(array, dtype) for array, dtype in zip(arrays, self.dtypes)
-        )
-
-    def read(self, epoch, index, rng):
-        raise NotImplementedError
 
 
 def make_batches(examples, batch_size, frontend, drop_remainder, workers):
@@ -81,10 +41,8 @@ def make_batches(examples, batch_size, frontend, drop_remainder, workers):
             f"Received: {batch_size}. Use smaller batches, or drop_remainder=False"
         )
     if keras.backend.backend() == "tensorflow":
-        from keras_asit.data.tf_batches import tf_batches as batches
-    else:
-        from keras_asit.data.py_batches import PyBatches as batches
-    return batches(examples, batch_size, steps, frontend, workers)
+        return tf_batches(examples, batch_size, steps, frontend, workers)
+    return PyBatches(examples, batch_size, steps, frontend, workers)
 
 
 def checked_seed(seed):

@@ -2,7 +2,6 @@
 
 from keras_asit.audio import AudioError
 from keras_asit.data.batches import (
-    ClipExamples,
     checked_seed,
     feature_layer,
     make_batches,
@@ -13,6 +12,7 @@ from keras_asit.data.clips import (
     circular_shift,
     random_crop,
 )
+from keras_asit.data.examples import ClipExamples
 from keras_asit.data.sources import as_manifest
 
 

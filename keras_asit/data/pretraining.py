@@ -3,12 +3,12 @@
 import numpy as np
 
 from keras_asit.data.batches import (
-    ClipExamples,
     checked_seed,
     feature_layer,
     make_batches,
 )
 from keras_asit.data.clips import ClipReader, circular_shift, random_crop
+from keras_asit.data.examples import ClipExamples
 from keras_asit.data.sources import as_manifest
 
 

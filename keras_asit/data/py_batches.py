@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import keras
 import numpy as np
 
-from keras_asit.data.batches import BATCHES_AHEAD
+from keras_asit.data.examples import BATCHES_AHEAD
 
 
 class PyBatches(keras.utils.PyDataset):

@@ -6,15 +6,16 @@ import threading
 import time
 
 import numpy as np
-import tensorflow as tf
 
 from keras_asit.audio import AudioError
-from keras_asit.data.batches import BATCHES_AHEAD
 from keras_asit.data.clips import TooManyBrokenFiles
+from keras_asit.data.examples import BATCHES_AHEAD
 
 
 def tf_batches(examples, batch_size, steps, frontend, workers):
     """The batches as `tf.data`; every new iterator is the next epoch."""
+    import tensorflow as tf
+
     calls = _TFCalls(examples, steps, batch_size)
 
     def rows_of_epoch(_):
@@ -59,6 +60,8 @@ def _checked(error, arrays):
     An exception raised in a reader thread would arrive with pages of
     TensorFlow around it; an assertion arrives as one line.
     """
+    import tensorflow as tf
+
     with tf.control_dependencies([tf.debugging.Assert(tf.equal(error, b""), [error])]):
         return [tf.identity(array) for array in arrays]
 

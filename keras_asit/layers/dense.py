@@ -1,5 +1,7 @@
 """The dense layer of the vision transformer and its initial weights."""
 
+import math
+
 import keras
 
 KERNEL_STD = 0.02
@@ -15,8 +17,17 @@ def kernel_initializer(kernel_std=KERNEL_STD):
     of the inputs at any width.
 
     Args:
-        kernel_std: Deviation, or None for `1 / sqrt(fan_in)`.
+        kernel_std: Deviation before truncation at twice its size, or None for
+            `1 / sqrt(fan_in)`.
+
+    Raises:
+        ValueError: If the deviation is no finite number above 0.
     """
+    if kernel_std is not None and not 0 < kernel_std < math.inf:
+        raise ValueError(
+            "kernel_std is a finite number above 0, or None to scale the kernels to "
+            f"the width; received {kernel_std!r}."
+        )
     if kernel_std is None:
         return keras.initializers.VarianceScaling(1.0, "fan_in", "truncated_normal")
     return keras.initializers.TruncatedNormal(stddev=kernel_std)

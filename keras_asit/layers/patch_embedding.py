@@ -1,11 +1,14 @@
 """From a spectrogram to tokens."""
 
+import math
+from numbers import Real
+
 import keras
 from keras import ops
 
 from keras_asit.layers.dense import KERNEL_STD, dense
 
-POSITION_STD = 0.02
+CLASS_TOKEN_STD = POSITION_STD = 0.02
 
 
 def patchify(spectrogram, patch_size):
@@ -53,9 +56,10 @@ class PatchEmbedding(keras.layers.Layer):
         patch_size: Side of a square patch in frames and mel bins.
         hidden_dim: Width D of the tokens.
         kernel_std: Deviation of the initial kernels; None scales it to the width.
-        position_std: Deviation of the initial position embedding. Where it is far
-            below that of the projected patches a network does not know at first
-            which patch is where, and needs time to learn it.
+        position_std: Deviation of the initial position embedding, before truncation
+            at twice its size. Where it is far below that of the projected patches a
+            network does not know at first which patch is where, and needs time to
+            learn it.
 
     Input shape:
         `(B, T, F)`: frames and mel bins, both multiples of `patch_size`.
@@ -65,8 +69,8 @@ class PatchEmbedding(keras.layers.Layer):
         then the patches, time-major.
 
     Raises:
-        ValueError: If the input is not of rank 3, or if `patch_size` does not
-            divide its sides.
+        ValueError: If the input is not of rank 3, if `patch_size` does not divide
+            its sides, or if a deviation is not finite, or negative.
 
     Example:
 
@@ -90,7 +94,7 @@ class PatchEmbedding(keras.layers.Layer):
         self.patch_size = patch_size
         self.hidden_dim = hidden_dim
         self.kernel_std = kernel_std
-        self.position_std = position_std
+        self.position_std = _checked_position_std(position_std)
         self.projection = dense(
             hidden_dim, kernel_std, dtype=self.dtype_policy, name="projection"
         )
@@ -103,7 +107,7 @@ class PatchEmbedding(keras.layers.Layer):
         self.class_token = self.add_weight(
             name="class_token",
             shape=(1, 1, self.hidden_dim),
-            initializer=keras.initializers.TruncatedNormal(stddev=0.02),
+            initializer=keras.initializers.TruncatedNormal(stddev=CLASS_TOKEN_STD),
         )
         self.position_embedding = self.add_weight(
             name="position_embedding",
@@ -161,3 +165,11 @@ def patch_grid(spectrogram_shape, patch_size):
             f"num_frames={nearest[0]} and num_mel_bins={nearest[1]}."
         )
     return shape[0] // patch_size, shape[1] // patch_size
+
+
+def _checked_position_std(std):
+    if not isinstance(std, Real) or not 0 <= std < math.inf:
+        raise ValueError(
+            f"position_std is a finite number of 0 or more; received {std!r}."
+        )
+    return std

@@ -39,7 +39,7 @@ class ASiTPretrainer(keras.Model):
             are float32.
         **options: Options that differ from the profile, by the names in
             `keras_asit.models.profiles.PRETRAINER`: weights of the losses, heads,
-            corruption, temperatures.
+            corruption, student's temperature, centring.
 
     Input shape:
         `(B, V, T, F)` clean views, normalised, or `(B, V, S)` waveforms at the
@@ -228,15 +228,15 @@ class ASiTPretrainer(keras.Model):
             student_temperature=self.options["student_temperature"],
         )
         if training:
-            momentum = self.options["center_momentum"]
-            if self.options["centering"] == "balanced":
-                new = losses.balanced_center(
-                    center, teacher_logits, temperature, momentum
-                )
-            else:
-                new = losses.updated_center(center, teacher_logits, momentum)
-            self.centers[part].assign(new)
+            new_center = self._new_center(center, teacher_logits, temperature)
+            self.centers[part].assign(new_center)
         return entropy
+
+    def _new_center(self, center, teacher_logits, temperature):
+        momentum = self.options["center_momentum"]
+        if self.options["centering"] == "balanced":
+            return losses.balanced_center(center, teacher_logits, temperature, momentum)
+        return losses.mean_center(center, teacher_logits, momentum)
 
     def reconstruct(self, views):
         """Clean, corrupted and reconstructed views and the mask, as numpy arrays.
@@ -303,15 +303,12 @@ class ASiTPretrainer(keras.Model):
         Args:
             optimizer: By default `ScheduledAdamW()`; for the paper's schedules
                 see `keras_asit.optimizers.pretraining_optimizer`.
-            jit_compile: By default as Keras decides (XLA on JAX, and on TensorFlow
-                where there is an accelerator), but off under several `tf.distribute`
-                replicas, where XLA cannot compile the collectives.
+            jit_compile: By default as Keras decides: XLA on JAX, and on TensorFlow
+                where there is an accelerator and no `tf.distribute` strategy.
             **kwargs: As for `keras.Model.compile`.
         """
         if optimizer == "auto":
             optimizer = ScheduledAdamW()
-        if jit_compile == "auto" and replicas.count() > 1:
-            jit_compile = False
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
 
     def compile_from_config(self, config):

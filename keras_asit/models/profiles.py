@@ -9,7 +9,7 @@ defaults of `EMATeacher` and of `pretraining_dataset` are the paper's, and the
 reference's are the same.
 """
 
-from numbers import Real
+from numbers import Integral, Real
 
 from keras_asit import optimizers
 
@@ -45,7 +45,8 @@ _PAPER = {
     "student_temperature": 0.1,
     "center_momentum": 0.9,
     # What the centre follows: the mean of the teacher's logits, as in the paper, or
-    # how much each pseudo-class is used (`losses.balanced_center`).
+    # the load of each pseudo-class (`losses.balanced_center`), at a rate of 1 less
+    # the momentum.
     "centering": "mean",
     # Row 18: steps in which the heads' output layers stay as they are.
     "freeze_output_steps": 0,
@@ -106,6 +107,15 @@ _CHOICES = {
 
 _WEIGHTS = ("reconstruction_weight", "local_weight", "global_weight")
 
+_FLAGS = ("shared_projection", "reconstruction_gelu_bottleneck", "corruption")
+_WIDTHS = (
+    "local_dim",
+    "global_dim",
+    "projection_bottleneck_dim",
+    "reconstruction_bottleneck_dim",
+)
+_LISTS_OF_WIDTHS = ("projection_hidden_dims", "reconstruction_hidden_dims")
+
 # Whether a number is in range, and the range in words.
 _RANGES = {
     **dict.fromkeys(
@@ -162,8 +172,27 @@ def _check(options):
     for name, (in_range, words) in _RANGES.items():
         if not isinstance(options[name], Real) or not in_range(options[name]):
             raise ValueError(f"{name} is {words}; received {options[name]!r}.")
+    for name in _FLAGS:
+        if not isinstance(options[name], bool):
+            raise ValueError(f"{name} is True or False; received {options[name]!r}.")
+    for name in _WIDTHS:
+        if not _is_width(options[name]):
+            raise ValueError(
+                f"{name} is a whole number of 1 or more; received {options[name]!r}."
+            )
+    for name in _LISTS_OF_WIDTHS:
+        widths = options[name]
+        if not isinstance(widths, tuple) or not all(map(_is_width, widths)):
+            raise ValueError(
+                f"{name} is a tuple of whole numbers of 1 or more, as (256, 256); "
+                f"received {widths!r}."
+            )
     if not any(options[name] for name in _WEIGHTS):
         raise ValueError(
             f"All of {list(_WEIGHTS)} are 0: there is nothing to learn from. Give at "
             "least one of them a weight above 0."
         )
+
+
+def _is_width(value):
+    return isinstance(value, Integral) and not isinstance(value, bool) and value >= 1

@@ -6,6 +6,7 @@ held-out clips, beside the floor of log-mel statistics and logistic regression.
 """
 
 import dataclasses
+import inspect
 import logging
 import time
 
@@ -47,7 +48,7 @@ PRETRAINING = {
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What a run is made of; written to `run.json`.
+    """What a run is asked for.
 
     Attributes:
         data: Manifest of labelled clips; None for generated sound events.
@@ -92,7 +93,6 @@ def run(settings):
     task = load_task(settings)
     out = new_folder(settings.out)
     with logging_to(out / "log.txt"):
-        write_json(out / "run.json", dataclasses.asdict(settings))
         results = _run(settings, task, out, started)
         log.info("")
         log.info("Everything is in %s", out)
@@ -108,6 +108,7 @@ def _run(settings, task, out, started):
     if missing := missing_classes(task):
         log.info("no clip to train with of %s; held-out ones are wrong", missing)
     model, frontend = model_and_frontend(task, settings)
+    write_json(out / "run.json", configuration(settings, model))
     labelled = few_labels(task.train, settings.labels_per_class, settings.seed)
     floor = 100 * floor_accuracy(labelled, task.test, frontend)
     log.info("floor, log-mel statistics and logistic regression: %.1f %%", floor)
@@ -148,6 +149,29 @@ def _run(settings, task, out, started):
     write_json(out / "results.json", results)
     draw(out, task, model, pretrainer, history, histories, scores, floor)
     return results
+
+
+def configuration(settings, model):
+    """All that a run depends on but the clips: asked for, chosen, and by default."""
+    length = {"steps": settings.fine_tuning_steps}
+    return {
+        **dataclasses.asdict(settings),
+        "model": dataclasses.asdict(model),
+        "pretraining": {
+            "learning_rate": PRETRAINING_RATE,
+            **with_defaults(training.pretrain, PRETRAINING),
+        },
+        "fine_tuning": with_defaults(training.FineTuning, length),
+        "versions": {"keras_asit": __version__, "keras": keras.__version__},
+        "backend": keras.backend.backend(),
+    }
+
+
+def with_defaults(function, options):
+    """Options and the defaults of a function: a default that changes is a setting."""
+    parameters = inspect.signature(function).parameters.values()
+    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+    return {**defaults, **options}
 
 
 def _numbers(history):

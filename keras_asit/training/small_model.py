@@ -26,6 +26,10 @@ class SmallModel:
         hidden_dim: Width.
         num_layers: Blocks.
         num_heads: Attention heads.
+        kernel_std: Deviation of the initial kernels; None scales it to the width.
+        position_std: Deviation of the initial position embedding.
+
+    The two deviations are not the paper's, 0.02: docs/learning.md tells why.
     """
 
     sample_rate: int = 16000
@@ -35,6 +39,8 @@ class SmallModel:
     hidden_dim: int = 128
     num_layers: int = 4
     num_heads: int = 4
+    kernel_std: float | None = None
+    position_std: float = 0.3
 
     def frontend(self, mean=None, std=None):
         """The filterbank: frames of 25 ms or more that overlap or touch.
@@ -63,9 +69,8 @@ class SmallModel:
             num_heads=self.num_heads,
             mlp_dim=4 * self.hidden_dim,
             frontend=frontend,
-            # At this width 0.02 is too small for both: docs/learning.md tells why.
-            kernel_std=None,
-            position_std=0.3,
+            kernel_std=self.kernel_std,
+            position_std=self.position_std,
         )
 
 

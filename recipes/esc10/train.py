@@ -10,7 +10,6 @@ cut off goes on where it was, and folds can be run one by one. `results.json` an
 import argparse
 import dataclasses
 import functools
-import inspect
 import os
 import platform
 import shlex
@@ -23,7 +22,7 @@ import keras
 
 from keras_asit import cli, data, evaluation, presets, training
 from keras_asit.quickstart.clips import few_labels, split
-from keras_asit.quickstart.job import floor_accuracy
+from keras_asit.quickstart.job import floor_accuracy, with_defaults
 from recipes.esc10 import config, prepare, results
 
 INITIAL = ("scratch", "pretrained")
@@ -166,13 +165,6 @@ class FoldRun:
         started = time.monotonic()
         accuracy = floor_accuracy(self.labelled, self.test, self.frontend)
         return {"accuracy": 100 * accuracy, "seconds": time.monotonic() - started}
-
-
-def with_defaults(function, options):
-    """Options and the defaults of a function: a default that changes is a setting."""
-    parameters = inspect.signature(function).parameters.values()
-    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
-    return {**defaults, **options}
 
 
 def run(manifest, out, plan, folds, seeds, names, made_by):

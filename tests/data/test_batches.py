@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from keras_asit.data import labelled_dataset, pretraining_dataset
-from keras_asit.data.batches import ClipExamples
 from keras_asit.data.clips import ClipReader
+from keras_asit.data.examples import ClipExamples
 from keras_asit.data.py_batches import PyBatches
 
 SHORT = {"sample_rate": 8000, "seconds": 0.25}

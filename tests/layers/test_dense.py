@@ -10,7 +10,7 @@ from keras_asit.layers import (
     SelfAttention,
     TransformerBlock,
 )
-from keras_asit.layers.dense import dense
+from keras_asit.layers.dense import dense, kernel_initializer
 
 
 def kernel(**options):
@@ -18,6 +18,12 @@ def kernel(**options):
     layer.build((None, 400))
     assert not np.any(ops.convert_to_numpy(layer.bias))
     return ops.convert_to_numpy(layer.kernel)
+
+
+@pytest.mark.parametrize("std", [0.0, -1.0, float("nan"), float("inf")])
+def test_deviations_that_are_none_are_refused(std):
+    with pytest.raises(ValueError, match=f"kernel_std is .* received {std}"):
+        kernel_initializer(std)
 
 
 @pytest.mark.parametrize("kernel_std, largest", [(0.02, 0.04), (0.1, 0.2)])

@@ -33,11 +33,17 @@ def patches_of(spectrogram, side):
 def test_layer_properties():
     check_layer(
         PatchEmbedding,
-        {"patch_size": 4, "hidden_dim": 6},
+        {"patch_size": 4, "hidden_dim": 6, "kernel_std": None, "position_std": 0.5},
         input_shape=(2, 12, 8),
         expected_output_shape=(2, 7, 6),
         expected_num_weights=4,
     )
+
+
+@pytest.mark.parametrize("std", [-0.1, float("nan"), float("inf"), None, "0.02"])
+def test_deviations_that_are_none_are_refused(std):
+    with pytest.raises(ValueError, match=f"position_std is .* received {std!r}"):
+        PatchEmbedding(4, 6, position_std=std)
 
 
 def test_patchify_equals_a_plain_loop():
