@@ -12,6 +12,7 @@ BACKEND_FREE = (
     "data/test_batches.py::test_jax_needs_no_tensorflow",
     "data/test_clips.py",
     "data/test_manifest.py",
+    "data/test_py_batches.py",
     "data/test_sources.py",
     "data/test_synthetic.py",
     "test_backends_agree.py",  # compares both, whichever runs it

@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 
 from keras_asit.data import labelled_dataset, pretraining_dataset
-from keras_asit.data.clips import ClipReader
 from keras_asit.data.examples import ClipExamples
-from keras_asit.data.py_batches import PyBatches
 
 SHORT = {"sample_rate": 8000, "seconds": 0.25}
 
@@ -105,61 +103,12 @@ def test_a_pass_goes_on_in_the_next_steps_per_epoch(write_manifest):
     np.testing.assert_array_equal(parts, trained(path, 2, epochs=1))
 
 
-class Starts(ClipExamples):
-    """The first samples of each clip."""
-
-    def read(self, epoch, index, rng):
-        return (self.reader.read(index)[:4],)
-
-
-def py_batches(paths, batch_size=2):
-    """The batches that JAX and PyTorch get, and those of their first epoch."""
-    examples = Starts(
-        ClipReader(paths, 8000), range(len(paths)), True, 0, [(4,)], ["float32"]
-    )
-    rows = [examples.example(0, index)[0] for index in examples.order(0)]
-    expected = np.reshape(rows, (-1, batch_size, 4))
-    return PyBatches(examples, batch_size, len(expected), None, 2), expected
-
-
-def test_without_tensorflow_a_pass_ends_with_its_last_batch(write_clips):
-    dataset, _ = py_batches(write_clips(6))
-    first = dataset[0]  # as `fit` does to build a model
-    dataset.on_epoch_end()
-    np.testing.assert_array_equal(dataset[0], first)
-    assert len(list(dataset)) == 3
-    assert not np.array_equal(dataset[0], first)
-    with pytest.raises(IndexError, match="below 3"):
-        dataset[3]
-
-
-def test_without_tensorflow_batches_come_in_order_whatever_their_index(write_clips):
-    dataset, expected = py_batches(write_clips(8))
-    for indices in ([2, 0, 3, 1], [3, 2, 1, 0]):
-        batches = [dataset[index] for index in indices]
-        np.testing.assert_array_equal(batches, expected)
-        assert not dataset._ahead
-    dataset.on_epoch_end()
-    assert dataset.epoch == 1
-    assert not np.array_equal([dataset[i] for i in range(4)], expected)
-
-
-def test_without_tensorflow_a_look_at_a_batch_ends_no_epoch(write_clips):
-    """Not at the last one either."""
-    dataset, expected = py_batches(write_clips(6))
-    dataset[dataset.num_batches - 1]
-    assert dataset.num_batches == len(expected)  # as Keras asks afterwards
-    dataset.on_epoch_end()
-    assert dataset.epoch == 0
-    np.testing.assert_array_equal(list(dataset), expected)
-    assert dataset.epoch == 1
-
-
 def test_jax_needs_no_tensorflow(write_manifest):
     script = f"""
 import sys
 sys.modules["tensorflow"] = None
 from keras_asit.data import labelled_dataset, pretraining_dataset
+from keras_asit.data.examples import ClipExamples
 path = {str(write_manifest(4))!r}
 for x, y in labelled_dataset(path, 2, sample_rate=8000, seconds=0.25):
     assert x.shape == (2, 16, 128), x.shape
