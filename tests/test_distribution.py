@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from drivers import three_steps
+from keras_asit.losses import balanced_center
 
 STEPS = range(three_steps.STEPS)
 
@@ -86,3 +87,14 @@ def test_replicas_draw_different_corruption(runs):
         assert (first != second).mean() > 0.05
     # Keras' own generator gives every replica the same numbers.
     np.testing.assert_array_equal(plain[0], plain[1])
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="only tf.distribute has replicas"
+)
+def test_balanced_center_is_that_of_the_whole_batch(runs):
+    center, logits = three_steps.center_and_logits()
+    expected = keras.ops.convert_to_numpy(balanced_center(center, logits, 0.04))
+    for found in runs["two"]["balanced_center"]:
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+    assert np.abs(expected - center).max() > 1e-3

@@ -50,8 +50,6 @@ def pretrainer():
 
 def train(model):
     """Logs, learning rate, weight decay and weights of each step, as one dictionary."""
-    import keras
-
     from keras_asit.callbacks import EMATeacher
     from keras_asit.optimizers import pretraining_optimizer
 
@@ -59,8 +57,7 @@ def train(model):
     optimizer = pretraining_optimizer(
         batch_size=256, epochs=4, steps_per_epoch=4, base_learning_rate=4e-3
     )
-    compiled = "auto" if keras.backend.backend() == "jax" else False
-    model.compile(optimizer=optimizer, jit_compile=compiled)
+    model.compile(optimizer=optimizer)
     teacher = EMATeacher(0.9, total_steps=10)
     found = {}
     for step, batch in enumerate(views()):
@@ -117,7 +114,34 @@ def on_two_devices():
     tf.config.set_logical_device_configuration(cpu, two)
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     with strategy.scope():
-        return {**on_one_device(), **draws_of_replicas(strategy)}
+        return {
+            **on_one_device(),
+            **draws_of_replicas(strategy),
+            "balanced_center": balanced_center_of_replicas(strategy),
+        }
+
+
+def center_and_logits():
+    """A centre and the teacher's logits of a batch, for both replicas together."""
+    rng = np.random.default_rng(0)
+    center, logits = rng.normal(size=8), rng.normal(size=(2, 6, 8))
+    return (0.1 * center).astype("float32"), (0.1 * logits).astype("float32")
+
+
+def balanced_center_of_replicas(strategy):
+    """What each of two replicas makes of its half of the logits."""
+    import tensorflow as tf
+
+    from keras_asit.losses import balanced_center
+
+    center, logits = center_and_logits()
+
+    @tf.function
+    def update():
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        return balanced_center(center, tf.gather(logits, replica), 0.04)
+
+    return np.stack([x.numpy() for x in strategy.run(update).values])
 
 
 def draws_of_replicas(strategy):
