@@ -33,11 +33,22 @@ def patches_of(spectrogram, side):
 def test_layer_properties():
     check_layer(
         PatchEmbedding,
-        {"patch_size": 4, "hidden_dim": 6, "kernel_std": None, "position_std": 0.5},
+        {"patch_size": 4, "hidden_dim": 6},
         input_shape=(2, 12, 8),
         expected_output_shape=(2, 7, 6),
         expected_num_weights=4,
     )
+
+
+def test_config_keeps_every_argument():
+    arguments = {
+        "patch_size": 4,
+        "hidden_dim": 6,
+        "kernel_std": None,
+        "position_std": 0.5,
+    }
+    layer = PatchEmbedding.from_config(PatchEmbedding(**arguments).get_config())
+    assert {name: getattr(layer, name) for name in arguments} == arguments
 
 
 @pytest.mark.parametrize("std", [-0.1, float("nan"), float("inf"), None, "0.02"])
