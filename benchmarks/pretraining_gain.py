@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import description
-from keras_asit.cli import labels_per_class, mendable, minutes, whole_number
+from keras_asit.cli import exit_status, labels_per_class, minutes, whole_number
 
 NAMES = ("floor", "scratch", "pretrained", "gain")
 
@@ -32,17 +32,11 @@ def main(arguments=None):
     options = parser().parse_args(arguments)
     os.environ["KERAS_BACKEND"] = options.backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    try:
-        return _main(options)
-    except Exception as error:
-        message = mendable(error)
-        if message is None:
-            raise
-        print(f"pretraining_gain: error: {message}", file=sys.stderr)
-        return 2
+    return exit_status("pretraining_gain", run, options)
 
 
-def _main(options):
+def run(options):
+    """Makes the runs that are missing and prints the table."""
     made_on = description()  # before the hours in which the code may change
     wanted = asked(options)
     out = Path(options.out)
@@ -65,7 +59,6 @@ def _main(options):
                 )
             results.append(result)
     print(table(results), flush=True)
-    return 0
 
 
 def asked(options):
@@ -85,10 +78,7 @@ def asked(options):
         raise ValueError(f"--set: no setting {unknown}; expected of {sorted(settings)}")
     elsewhere = ("folds", "seeds", "out", "set")
     chosen = {
-        "pretraining": job.with_defaults(
-            training.pretrain, {**job.PRETRAINING, **changes}
-        ),
-        "learning_rate": job.PRETRAINING_RATE,
+        "pretraining": job.pretraining_settings(**changes),
         "model": dataclasses.asdict(training.SmallModel()),
         **{k: v for k, v in vars(options).items() if k not in elsewhere},
     }

@@ -15,21 +15,29 @@ def main(arguments=None):
     if settings.backend:
         os.environ["KERAS_BACKEND"] = settings.backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    return exit_status("asit", settings.command, settings)
+
+
+def exit_status(program, job, *arguments):
+    """Runs a job; 0, or 2 and one line of what the user can mend, 130 if interrupted.
+
+    Other errors are raised: they are ours.
+    """
     try:
-        settings.command(settings)
+        job(*arguments)
     except KeyboardInterrupt:
-        print("\nasit: interrupted", file=sys.stderr)
+        print(f"\n{program}: interrupted", file=sys.stderr)
         return 130
     except Exception as error:
-        message = mendable(error)
+        message = _mendable(error)
         if message is None:
             raise
-        print(f"asit: error: {message}", file=sys.stderr)
+        print(f"{program}: error: {message}", file=sys.stderr)
         return 2
     return 0
 
 
-def mendable(error):
+def _mendable(error):
     """What an error says in one line, if the user can mend it; else None."""
     message = " ".join(str(error).split())
     # Broken clips, which tf.data reports in a class and with a context of its own.

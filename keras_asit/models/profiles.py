@@ -9,6 +9,7 @@ defaults of `EMATeacher` and of `pretraining_dataset` are the paper's, and the
 reference's are the same.
 """
 
+from math import inf
 from numbers import Integral, Real
 
 from keras_asit import optimizers
@@ -107,27 +108,47 @@ _CHOICES = {
 
 _WEIGHTS = ("reconstruction_weight", "local_weight", "global_weight")
 
-_FLAGS = ("shared_projection", "reconstruction_gelu_bottleneck", "corruption")
-_WIDTHS = (
-    "local_dim",
-    "global_dim",
-    "projection_bottleneck_dim",
-    "reconstruction_bottleneck_dim",
-)
-_LISTS_OF_WIDTHS = ("projection_hidden_dims", "reconstruction_hidden_dims")
 
-# Whether a number is in range, and the range in words.
-_RANGES = {
-    **dict.fromkeys(
-        _WEIGHTS, (lambda x: 0 <= x < float("inf"), "0 or more (0 switches it off)")
-    ),
+def _number(in_range):
+    return lambda x: isinstance(x, Real) and in_range(x)
+
+
+def _is_flag(x):
+    return isinstance(x, bool)
+
+
+def _is_width(x):
+    return isinstance(x, Integral) and not isinstance(x, bool) and x >= 1
+
+
+def _are_widths(x):
+    return isinstance(x, tuple) and all(map(_is_width, x))
+
+
+_FLAG = (_is_flag, "True or False")
+_WIDTH = (_is_width, "a whole number of 1 or more")
+_WIDTHS = (_are_widths, "a tuple of whole numbers of 1 or more, as (256, 256)")
+_WEIGHT = (_number(lambda x: 0 <= x < inf), "0 or more (0 switches it off)")
+
+# Whether an option is right, and what is, in words.
+_RULES = {
+    **dict.fromkeys(_WEIGHTS, _WEIGHT),
     "changed_threshold": (
-        lambda x: 0 <= x < 1,
+        _number(lambda x: 0 <= x < 1),
         "in [0, 1): a token counts where a larger share of its pixels changed",
     ),
-    "student_temperature": (lambda x: 0 < x < float("inf"), "more than 0"),
-    "center_momentum": (lambda x: 0 <= x <= 1, "in [0, 1]"),
-    "freeze_output_steps": (lambda x: 0 <= x < float("inf"), "0 or more steps"),
+    "shared_projection": _FLAG,
+    "projection_hidden_dims": _WIDTHS,
+    "projection_bottleneck_dim": _WIDTH,
+    "local_dim": _WIDTH,
+    "global_dim": _WIDTH,
+    "reconstruction_hidden_dims": _WIDTHS,
+    "reconstruction_bottleneck_dim": _WIDTH,
+    "reconstruction_gelu_bottleneck": _FLAG,
+    "corruption": _FLAG,
+    "student_temperature": (_number(lambda x: 0 < x < inf), "more than 0"),
+    "center_momentum": (_number(lambda x: 0 <= x <= 1), "in [0, 1]"),
+    "freeze_output_steps": (_number(lambda x: 0 <= x < inf), "0 or more steps"),
 }
 
 
@@ -169,30 +190,11 @@ def _check(options):
             raise ValueError(
                 f"{name} is one of {list(choices)}; received {options[name]!r}."
             )
-    for name, (in_range, words) in _RANGES.items():
-        if not isinstance(options[name], Real) or not in_range(options[name]):
+    for name, (is_right, words) in _RULES.items():
+        if not is_right(options[name]):
             raise ValueError(f"{name} is {words}; received {options[name]!r}.")
-    for name in _FLAGS:
-        if not isinstance(options[name], bool):
-            raise ValueError(f"{name} is True or False; received {options[name]!r}.")
-    for name in _WIDTHS:
-        if not _is_width(options[name]):
-            raise ValueError(
-                f"{name} is a whole number of 1 or more; received {options[name]!r}."
-            )
-    for name in _LISTS_OF_WIDTHS:
-        widths = options[name]
-        if not isinstance(widths, tuple) or not all(map(_is_width, widths)):
-            raise ValueError(
-                f"{name} is a tuple of whole numbers of 1 or more, as (256, 256); "
-                f"received {widths!r}."
-            )
     if not any(options[name] for name in _WEIGHTS):
         raise ValueError(
             f"All of {list(_WEIGHTS)} are 0: there is nothing to learn from. Give at "
             "least one of them a weight above 0."
         )
-
-
-def _is_width(value):
-    return isinstance(value, Integral) and not isinstance(value, bool) and value >= 1

@@ -157,14 +157,17 @@ def configuration(settings, model):
     return {
         **dataclasses.asdict(settings),
         "model": dataclasses.asdict(model),
-        "pretraining": {
-            "learning_rate": PRETRAINING_RATE,
-            **with_defaults(training.pretrain, PRETRAINING),
-        },
+        "pretraining": pretraining_settings(),
         "fine_tuning": with_defaults(training.FineTuning, length),
         "versions": {"keras_asit": __version__, "keras": keras.__version__},
         "backend": keras.backend.backend(),
     }
+
+
+def pretraining_settings(**changes):
+    """The quickstart's pretraining, its defaults included, with changes."""
+    options = with_defaults(training.pretrain, {**PRETRAINING, **changes})
+    return {"learning_rate": PRETRAINING_RATE, **options}
 
 
 def with_defaults(function, options):

@@ -266,23 +266,17 @@ def main(arguments=None):
         "commit": commit(),
         "machine": machine(),
     }
-    try:
-        run(
-            options.data,
-            options.out,
-            plan_from(options),
-            options.folds,
-            options.seeds,
-            ("floor", *initial),
-            made_by,
-        )
-    except Exception as error:
-        message = cli.mendable(error)
-        if message is None:
-            raise
-        print(f"train: error: {message}", file=sys.stderr)
-        return 2
-    return 0
+    return cli.exit_status(
+        "train",
+        run,
+        options.data,
+        options.out,
+        plan_from(options),
+        options.folds,
+        options.seeds,
+        ("floor", *initial),
+        made_by,
+    )
 
 
 if __name__ == "__main__":
