@@ -4,6 +4,7 @@ from keras_asit.layers.drop_path import DropPath
 from keras_asit.layers.gmml_corruption import GMMLCorruption
 from keras_asit.layers.patch_embedding import PatchEmbedding, patchify, unpatchify
 from keras_asit.layers.projection_head import BottleneckMLP, ProjectionHead
+from keras_asit.layers.random_filter import RandomFilter
 from keras_asit.layers.reconstruction_head import ReconstructionHead
 from keras_asit.layers.transformer_block import SelfAttention, TransformerBlock
 
@@ -13,6 +14,7 @@ __all__ = [
     "GMMLCorruption",
     "PatchEmbedding",
     "ProjectionHead",
+    "RandomFilter",
     "ReconstructionHead",
     "SelfAttention",
     "TransformerBlock",

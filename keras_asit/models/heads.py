@@ -2,6 +2,7 @@
 
 from keras_asit.layers.gmml_corruption import GMMLCorruption
 from keras_asit.layers.projection_head import BottleneckMLP, ProjectionHead
+from keras_asit.layers.random_filter import RandomFilter
 from keras_asit.layers.reconstruction_head import ReconstructionHead
 
 
@@ -27,6 +28,23 @@ def corruption(options, frontend, seed):
         noise_std=frontend.std if of_data else 1.0,
         seed=seed,
         name="corruption",
+    )
+
+
+def random_filter(options, frontend, seed):
+    """The `RandomFilter` of clean views, with draws that are not the corruption's.
+
+    Args:
+        options: As `profiles.resolve` gives them.
+        frontend: The backbone's `LogMelFilterbank`, whose normalisation scales gains.
+        seed: Integer seed of the corruption, or None.
+    """
+    return RandomFilter(
+        options["filter_decibels"],
+        std=frontend.std,
+        seed=None if seed is None else seed + 1,
+        dtype="float32",
+        name="random_filter",
     )
 
 

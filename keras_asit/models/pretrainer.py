@@ -39,7 +39,7 @@ class ASiTPretrainer(keras.Model):
             are float32.
         **options: Options that differ from the profile, by the names in
             `keras_asit.models.profiles.PRETRAINER`: weights of the losses, heads,
-            corruption, student's temperature, centring.
+            filter, corruption, student's temperature, centring.
 
     Input shape:
         `(B, V, T, F)` clean views, normalised, or `(B, V, S)` waveforms at the
@@ -85,6 +85,7 @@ class ASiTPretrainer(keras.Model):
         self.seed = seed
         self.student = backbone
         backbone.drop_path = self.options["drop_path"]
+        self.random_filter = heads.random_filter(self.options, backbone.frontend, seed)
         self._corruption_given = corruption_layer is not None
         self.corruption = corruption_layer or heads.corruption(
             self.options, backbone.frontend, seed
@@ -174,7 +175,7 @@ class ASiTPretrainer(keras.Model):
         return clean, ops.ones_like(clean)
 
     def call(self, views, training=False):
-        clean = self.features(views)
+        clean = self.random_filter(self.features(views), training=training)
         corrupted, mask = self.corrupt(clean)
         num_views = clean.shape[1]
         clean, corrupted, mask = (merge_views(x) for x in (clean, corrupted, mask))

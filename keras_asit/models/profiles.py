@@ -42,6 +42,9 @@ _PAPER = {
     "noise": "unit",
     "max_block": 0.3,
     "align": 1,
+    # Largest gain, in decibels, of the random filter of each view (`RandomFilter`), so
+    # that views of one clip do not share the colour of its recording. Not the paper's.
+    "filter_decibels": 0.0,
     # Section 3 of the specification.
     "student_temperature": 0.1,
     "center_momentum": 0.9,
@@ -146,6 +149,7 @@ _RULES = {
     "reconstruction_bottleneck_dim": _WIDTH,
     "reconstruction_gelu_bottleneck": _FLAG,
     "corruption": _FLAG,
+    "filter_decibels": (_number(lambda x: 0 <= x < inf), "0 or more decibels"),
     "student_temperature": (_number(lambda x: 0 < x < inf), "more than 0"),
     "center_momentum": (_number(lambda x: 0 <= x <= 1), "in [0, 1]"),
     "freeze_output_steps": (_number(lambda x: 0 <= x < inf), "0 or more steps"),

@@ -8,6 +8,7 @@ import pytest
 from keras import ops
 
 from keras_asit.audio import LogMelFilterbank
+from keras_asit.layers import RandomFilter
 from keras_asit.models import ASiTClassifier, ASiTPretrainer
 from keras_asit.models.views import check_views
 from keras_asit.optimizers import ScheduledAdamW
@@ -454,6 +455,25 @@ def test_changed_threshold_chooses_the_tokens(threshold):
     np.testing.assert_allclose(found["local"], by_hand["local"], rtol=1e-5)
     if threshold == 0.4:
         assert abs(by_hand["local"] - without["local"]) > 1e-3
+
+
+def test_views_are_filtered_in_training_and_only_then():
+    """Corruption, student, teacher and reconstruction all take the filtered view."""
+    model = tiny_pretrainer(
+        corruption_layer=LoudPixels(), filter_decibels=12, drop_path=0.0
+    )
+    shake(model.weights)
+    model.teacher_temperature.assign(0.05)
+    views = clean_views(6)
+    draws = RandomFilter(12, std=model.student.frontend.std, seed=model.seed + 1)
+    filtered = ops.convert_to_numpy(draws(views, training=True))
+    expected = losses_by_hand(model, views), losses_by_hand(model, filtered)
+    found = numbers(model(views)), numbers(model(views, training=True))
+    for part in PARTS:
+        assert abs(expected[0][part] / expected[1][part] - 1) > 1e-3
+        for by_hand, called in zip(expected, found):
+            np.testing.assert_allclose(called[part], by_hand[part], rtol=1e-4)
+    np.testing.assert_array_equal(model.reconstruct(views)["clean"], views)
 
 
 def test_local_loss_on_all_tokens():
