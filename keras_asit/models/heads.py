@@ -42,7 +42,7 @@ def random_filter(options, frontend, seed):
     return RandomFilter(
         options["filter_decibels"],
         std=frontend.std,
-        seed=None if seed is None else seed + 1,
+        seed=None if seed is None else (seed + 1) % 2**32,
         dtype="float32",
         name="random_filter",
     )

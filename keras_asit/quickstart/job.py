@@ -33,7 +33,6 @@ PRETRAINING = {
     "weight_decay": 0.02,
     "reconstruction_weight": 0.5,
     "local_weight": 0.2,
-    "filter_decibels": 24.0,
     "corruption_ratio": 0.3,
     "alien_probability": 0.2,
     "centering": "balanced",

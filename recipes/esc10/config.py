@@ -15,7 +15,7 @@ How long: `PRETRAINING_MINUTES` for each of the 5 folds x 3 seeds, and the fine-
 Command: python -m recipes.esc10.train --data MANIFEST --out DIR
 
 Model, heads and learning rates are those of the quickstart, by reference, so that what
-is found for one holds for the other; `results.json` records the values of a run.
+is found for one holds for the other; the files of each fold and seed record the values.
 """
 
 from keras_asit.quickstart.clips import model_for
@@ -29,7 +29,9 @@ LABELS_PER_CLASS = 10  # 0 for all
 MODEL_FOR = model_for  # from the training clips to a `SmallModel`
 PRETRAINING_MINUTES = 20.0
 PEAK_LEARNING_RATE = PRETRAINING_RATE
-PRETRAINING_OPTIONS = PRETRAINING  # of `keras_asit.training.pretrain`
+# Of `keras_asit.training.pretrain`. Few clips, of many microphones: without filters the
+# teacher tells recordings apart rather than sounds (docs/learning.md).
+PRETRAINING_OPTIONS = {**PRETRAINING, "filter_decibels": 24.0}
 FINE_TUNING = {
     "steps": Settings.fine_tuning_steps
 }  # of `keras_asit.training.FineTuning`
