@@ -45,7 +45,10 @@ def _mendable(error):
     if broken:
         return f"{broken.group()}. Mend or leave out these files"
     if isinstance(error, ImportError) and error.name in BACKENDS:
-        return f"{message}; install it: pip install 'keras-asit[{error.name}]'"
+        return (
+            f"{message}; install it: pip install 'keras-asit[{error.name}]', or choose "
+            "another that is installed: --backend, or KERAS_BACKEND"
+        )
     return message if isinstance(error, (ValueError, OSError, ImportError)) else None
 
 
@@ -95,8 +98,8 @@ def _add_quickstart(commands):
         "--data",
         type=_existing,
         metavar="MANIFEST",
-        help="labelled clips: CSV or folder of class folders (default: generated sound "
-        "events)",
+        help="labelled clips: CSV, AST-style JSON, or folder of class folders "
+        "(default: generated sound events)",
     )
     add("--out", default="runs/quickstart", help="folder of the run")
     add(
@@ -133,6 +136,14 @@ def _add_quickstart(commands):
         metavar="MANIFEST",
         help="further clips for pretraining",
     )
+    add(
+        "--filter-decibels",
+        type=decibels,
+        default=0.0,
+        metavar="DB",
+        help="random filters of up to so many decibels for the views of pretraining, "
+        "for few clips of many recorders (default: 0, none)",
+    )
     add("--seed", type=whole_number(0), default=0, help="of weights, crops and choices")
 
 
@@ -150,6 +161,7 @@ def _quickstart(settings):
             unlabelled=tuple(settings.unlabelled),
             seed=settings.seed,
             fine_tuning_steps=settings.fine_tuning_steps,
+            filter_decibels=settings.filter_decibels,
         )
     )
 
@@ -163,13 +175,22 @@ def _existing(path):
 
 def minutes(text):
     """A type of argument: minutes, above 0."""
+    return _number(text, lambda x: 0 < x < math.inf, "above 0")
+
+
+def decibels(text):
+    """A type of argument: decibels, 0 or more."""
+    return _number(text, lambda x: 0 <= x < math.inf, "of 0 or more")
+
+
+def _number(text, in_range, words):
     try:
         number = float(text)
     except ValueError:
-        number = 0
-    if not 0 < number < math.inf:
+        number = math.nan
+    if not in_range(number):
         raise argparse.ArgumentTypeError(
-            f"expected a number above 0, received {text!r}"
+            f"expected a number {words}, received {text!r}"
         )
     return number
 

@@ -139,7 +139,8 @@ def learning_curves(histories, title=""):
         for run, history in histories.items():
             if quantity in history:
                 values = history[quantity]
-                axes.plot(range(1, len(values) + 1), values, label=run)
+                marker = "o" if len(values) < 3 else None  # a point is no line
+                axes.plot(range(1, len(values) + 1), values, label=run, marker=marker)
         axes.set_title(quantity.replace("_", " "), fontsize=9)
         axes.set_xlabel("epoch")
         if len(histories) > 1:

@@ -1,6 +1,7 @@
 """What all tests share: seeds, the real recordings, and which backend runs what."""
 
 import os
+import socket
 from pathlib import Path
 
 import keras
@@ -15,6 +16,7 @@ BACKEND_FREE = (
     "data/test_py_batches.py",
     "data/test_sources.py",
     "data/test_synthetic.py",
+    "quickstart/test_clips.py",
     "test_backends_agree.py",  # compares both, whichever runs it
     "test_evaluation.py",
     "test_pictures.py",
@@ -47,6 +49,20 @@ def pytest_collection_modifyitems(config, items):
 def fixed_seeds():
     """Python's, numpy's and the backend's global generators start anew each test."""
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    """Tests reach this machine alone."""
+    connect = socket.socket.connect
+
+    def connect_here(self, address):
+        named = self.family in (socket.AF_INET, socket.AF_INET6)
+        if named and address[0] not in ("127.0.0.1", "::1", "localhost"):
+            raise OSError(f"a test asks for the network: {address}")
+        return connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", connect_here)
 
 
 @pytest.fixture(scope="session")

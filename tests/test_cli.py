@@ -1,4 +1,4 @@
-"""What the program `asit` says and returns; what a run does is in test_quickstart."""
+"""What the program `asit` says and returns; what a run does is in quickstart/."""
 
 import os
 import re
@@ -98,7 +98,7 @@ def test_arguments_arrive(settings_of, tmp_path, monkeypatch):
     for name in ("m.csv", "a.csv", "b.csv"):
         Path(name).touch()
     arguments = "--data m.csv --out o --minutes 1.5 --steps 7 --fine-tuning-steps 9"
-    more = "--labels 3 --fold 2 --unlabelled a.csv b.csv --seed 4"
+    more = "--labels 3 --fold 2 --unlabelled a.csv b.csv --seed 4 --filter-decibels 24"
     assert settings_of(*arguments.split(), *more.split()) == quickstart.Settings(
         data="m.csv",
         out="o",
@@ -109,6 +109,7 @@ def test_arguments_arrive(settings_of, tmp_path, monkeypatch):
         unlabelled=("a.csv", "b.csv"),
         seed=4,
         fine_tuning_steps=9,
+        filter_decibels=24.0,
     )
 
 
@@ -127,6 +128,8 @@ def test_labels_all(settings_of):
         ("quickstart --minutes nan", "expected a number above 0, received 'nan'"),
         ("quickstart --minutes inf", "expected a number above 0, received 'inf'"),
         ("quickstart --minutes few", "expected a number above 0, received 'few'"),
+        ("quickstart --filter-decibels -3", "expected a number of 0 or more"),
+        ("quickstart --filter-decibels loud", "received 'loud'"),
         ("quickstart --steps 0", "expected a whole number of 1 or more"),
         ("quickstart --steps -3", "expected a whole number of 1 or more"),
         ("quickstart --fine-tuning-steps 0", "expected a whole number of 1 or more"),
@@ -171,7 +174,9 @@ def test_wrong_input(asit, tmp_path, monkeypatch, arguments, reason):
     Path("unsplit.csv").write_text("path,label\n0.wav,a\n1.wav,b\n")
     Path("folds.csv").write_text("path,label,fold\n0.wav,a,1\n1.wav,b,2\n")
     Path("several.csv").write_text("path,label,split\n0.wav,a;b,train\n1.wav,b,test\n")
-    Path("gone.csv").write_text("path,label,split\n8.wav,a,train\n9.wav,b,test\n")
+    Path("gone.csv").write_text(
+        "path,label,split\n8.wav,a,train\n7.wav,b,train\n9.wav,b,test\n"
+    )
     status, lines = asit("quickstart", *arguments.split())
     assert status == 2
     assert len(lines) == 1, lines
@@ -197,7 +202,8 @@ class ErrorOfTFData(Exception):
         (OSError(28, "No space left on device"), "No space left on device"),
         (
             ModuleNotFoundError("No module named 'jax'", name="jax"),
-            "No module named 'jax'; install it: pip install 'keras-asit[jax]'",
+            "No module named 'jax'; install it: pip install 'keras-asit[jax]', or "
+            "choose another that is installed: --backend, or KERAS_BACKEND",
         ),
         (
             ErrorOfTFData(

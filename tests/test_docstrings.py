@@ -76,3 +76,32 @@ def test_examples_run(name, tmp_path, monkeypatch):
             test, out=report.append
         )
         assert result.failed == 0, "".join(report)
+
+
+@pytest.mark.large_on_jax
+def test_the_example_of_the_readme_runs(tmp_path, monkeypatch, capsys):
+    """With a smaller backbone, and one epoch of a few clips."""
+    readme = (PACKAGE.parent / "README.md").read_text(encoding="utf-8")
+    [example] = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    frontend = keras_asit.audio.LogMelFilterbank(32000, num_mel_bins=32, num_frames=32)
+    backbone = keras_asit.models.ASiTBackbone(
+        (32, 32), hidden_dim=16, num_layers=1, num_heads=2, frontend=frontend
+    )
+    keras_asit.presets.save(backbone, tmp_path / "small")
+    monkeypatch.chdir(tmp_path)
+    keras_asit.data.synthetic.write_dataset(".", splits={"train": 1}, seconds=0.5)
+    clip = keras_asit.data.read_manifest("manifest.csv").paths[0]
+    for written, instead in {
+        '"asit_small"': '"./small"',
+        '"dog.wav"': repr(str(clip)),
+        "batch_size=32": "batch_size=4",
+        "epochs=40": "epochs=1",
+        "epochs=10": "epochs=1",
+    }.items():
+        assert written in example
+        example = example.replace(written, instead)
+    exec(compile(example, "README.md", "exec"), {})
+    [(name, probability), *others] = eval(capsys.readouterr().out.splitlines()[-1])
+    assert name in keras_asit.data.synthetic.CLASS_NAMES
+    assert len(others) == 4
+    assert 0 < probability <= 1

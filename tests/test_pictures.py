@@ -86,6 +86,13 @@ def test_learning_curves_of_runs_share_their_panels():
     assert list(accuracy.lines[0].get_xdata()) == [1, 2]
 
 
+@pytest.mark.parametrize(("epochs", "marker"), [(1, "o"), (30, "None")])
+def test_a_short_curve_can_be_seen(epochs, marker):
+    figure = pictures.learning_curves({"run": {"loss": [1.0] * epochs}})
+    [line] = panels(figure)[0].lines
+    assert line.get_marker() == marker
+
+
 def test_bars_and_their_reference():
     figure = pictures.bars({"scratch": 52.1, "pretrained": 61.3}, reference=("x", 10))
     (axes,) = panels(figure)

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -222,6 +223,44 @@ def test_make_installs_the_backend_that_is_asked_for(arguments, backend):
     ).stdout
     assert f"asit quickstart --backend {backend} " in printed
     assert f"'.[{backend},plots]'" in printed
+
+
+@pytest.mark.backend_free
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_set_up_is_done_once(tmp_path):
+    """What the stamps stand for is installed again only where its list has changed."""
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "keras_asit").mkdir()
+    (tmp_path / "keras_asit" / "version.py").touch()
+    (tmp_path / ".venv").mkdir()
+
+    def planned(target):
+        command = ["make", "--dry-run", target]
+        env = {k: v for k, v in os.environ.items() if k not in ("BACKEND", "MAKEFLAGS")}
+        done = subprocess.run(
+            command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+    assert " -m venv " in planned("test")
+    for stamp in (".created", ".installed-test", ".installed-tensorflow"):
+        (tmp_path / ".venv" / stamp).touch()
+    for target in ("test", "quickstart"):
+        assert "pip install" not in planned(target)
+    later = time.time() + 10
+    os.utime(tmp_path / "pyproject.toml", (later, later))
+    for target in ("test", "quickstart"):
+        assert "pip install" in planned(target)
+        assert " -m venv " not in planned(target)
+
+
+@pytest.mark.backend_free
+def test_ci_runs_what_the_readme_names():
+    run = ROOT / ".ci" / "run"
+    assert os.access(run, os.X_OK)
+    assert run.read_text().splitlines()[-1] == "exec make test"
+    assert "    make test\n" in (ROOT / "README.md").read_text()
 
 
 def project_files():

@@ -105,6 +105,33 @@ def test_esc10_prepare_refuses_what_is_not_esc10(tmp_path, capsys):
         prepare.prepare(folder)
 
 
+def test_esc10_prepare_leaves_nothing_that_it_refuses(tmp_path, capsys):
+    folder = write_esc10(tmp_path)
+    write_clip(folder / "001 - class 00" / "2-1000-B.ogg", 0)
+    before = sorted(folder.iterdir())
+    assert prepare.main(["--data", str(folder)]) == 2
+    assert "recording 1000" in capsys.readouterr().err
+    assert sorted(folder.iterdir()) == before
+
+
+def test_esc10_prepare_keeps_a_manifest_of_another_hand(tmp_path):
+    folder = write_esc10(tmp_path)
+    path = prepare.prepare(folder)
+    assert prepare.prepare(folder) == path, "its own"
+    own = path.read_text()
+    path.write_text(own.replace(",2,", ",1,"))
+    with pytest.raises(ValueError, match=r"Expected no .*esc10\.csv.*Move it away"):
+        prepare.prepare(folder)
+    assert path.read_text() != own
+
+
+def test_esc10_prepare_names_the_columns_that_are_missing(tmp_path):
+    (tmp_path / "meta").mkdir()
+    (tmp_path / "meta" / "esc50.csv").write_text("filename,fold,category\na.wav,1,x\n")
+    with pytest.raises(ValueError, match=r"without \['esc10', 'src_file'\]"):
+        prepare.prepare(tmp_path)
+
+
 def test_esc10_prepare_refuses_a_recording_in_two_folds(tmp_path):
     folder = write_esc10(tmp_path)
     write_clip(folder / "001 - class 00" / "2-1000-B.ogg", 0)
@@ -161,6 +188,13 @@ def test_esc10_goes_on_where_it_was(command, stages_run, tmp_path, capsys):
     capsys.readouterr()
     assert train.main([*command, "--labels", "3", "--steps", "3"]) == 2
     assert "another setting of pretraining" in capsys.readouterr().err
+
+
+def test_esc10_folds_are_looked_up_before_the_first_is_run(command, stages_run, capsys):
+    command[command.index("--folds") + 1] = "9"
+    assert train.main([*command, "--seeds", "0"]) == 2
+    assert "'5']; received ['9']" in capsys.readouterr().err
+    assert not stages_run
 
 
 def test_esc10_results_name_every_command_that_took_part(command, stages_run, tmp_path):
@@ -255,16 +289,26 @@ def test_esc10_summary_by_hand():
 
 
 def test_esc10_stage_runs_once(tmp_path):
-    path, calls = tmp_path / "fold-1" / "stage.json", []
+    calls = []
 
-    def run():
-        calls.append(1)
-        return {"accuracy": 10.0}
+    def stage(steps=(2, 3), clips=(320, 80), fold=1, seed=0, command="first"):
+        """As the recipe's; returns what made it."""
 
-    for command in ("first", "second"):
-        record = results.stage(path, {"steps": (2, 3)}, run, {"command": command})
+        def run():
+            calls.append(1)
+            return {"accuracy": 10.0}
+
+        name = f"fold-{fold}/seed-{seed}/labels-2/floor.json"
+        pretraining = {"seed": seed, "steps": steps}
+        settings = {"clips": clips, "pretraining": pretraining}
+        record = results.stage(tmp_path, name, settings, run, {"command": command})
         assert record["accuracy"] == 10.0
-        assert record["made_by"] == {"command": "first"}
+        return record["made_by"]["command"]
+
+    assert [stage(), stage(command="second")] == ["first", "first"]
     assert len(calls) == 1
-    with pytest.raises(ValueError, match="another setting of steps"):
-        results.stage(path, {"steps": (2, 4)}, run, {})
+    assert stage(clips=(310, 90), fold=2, seed=1, command="third") == "third"
+    for fold in (1, 3):
+        with pytest.raises(ValueError, match=r"fold-1.*another setting of pretraining"):
+            stage(steps=(2, 4), fold=fold)
+    assert len(calls) == 2

@@ -30,7 +30,8 @@ def make_batches(examples, batch_size, frontend, drop_remainder, workers):
 
     Returns:
         A `tf.data.Dataset` or a `keras.utils.PyDataset` of arrays, or of
-        tuples where examples have more than one array. It has a length.
+        tuples where examples have more than one array. It has a length, and
+        keeps `examples`.
     """
     clips = len(examples.indices)
     full, rest = divmod(clips, max(1, batch_size))
@@ -41,7 +42,9 @@ def make_batches(examples, batch_size, frontend, drop_remainder, workers):
             f"Received: {batch_size}. Use smaller batches, or drop_remainder=False"
         )
     if keras.backend.backend() == "tensorflow":
-        return tf_batches(examples, batch_size, steps, frontend, workers)
+        batches = tf_batches(examples, batch_size, steps, frontend, workers)
+        batches.examples = examples
+        return batches
     return PyBatches(examples, batch_size, steps, frontend, workers)
 
 

@@ -36,8 +36,11 @@ class Task:
 def load_task(settings):
     """The clips of a run: those of a manifest, or generated beside the run's folder.
 
+    Clips without a label are for pretraining, but for those of the held-out fold.
+
     Raises:
-        ValueError: If a manifest cannot be used, or clips have more than one label.
+        ValueError: If a manifest cannot be used, clips have more than one label, or
+            there are not two classes to train with and a clip to hold out.
     """
     extra = [data.read_manifest(path) for path in settings.unlabelled]
     source = settings.data
@@ -50,9 +53,27 @@ def load_task(settings):
             f"Expected one label a clip in {source}; received clips with several. "
             "Keep one of them, or leave those clips out."
         )
-    train, test, held_out = split(manifest, settings.fold)
-    sources = [train.paths, _without_labels(manifest), *(e.paths for e in extra)]
-    return Task(train, test, _other_paths(np.concatenate(sources), test), held_out)
+    if not np.any(manifest.labels != ""):
+        raise ValueError(
+            f"Expected labelled clips in {source}; received {len(manifest)} without a "
+            "label. Put them in one folder a class, or add a column label."
+        )
+    seen, unseen, held_out = split(manifest, settings.fold)
+    sources = [seen.paths, _without_labels(manifest), *(e.paths for e in extra)]
+    paths = _other_paths(np.concatenate(sources), unseen)
+    train, test = _labelled(seen), _labelled(unseen)
+    classes = sorted(set(train.labels))
+    if len(classes) < 2 or not len(test):
+        raise ValueError(
+            f"Expected labelled clips of at least two classes to train with, and some "
+            f"to hold out, in {source}; received the classes {classes} and {len(test)} "
+            f"held out ({held_out}). Add clips, or hold out others."
+        )
+    return Task(train, test, paths, held_out)
+
+
+def _labelled(manifest):
+    return manifest.take(np.flatnonzero(manifest.labels != ""))
 
 
 def _without_labels(manifest):
@@ -81,14 +102,18 @@ def split(manifest, fold):
             raise ValueError(
                 f"The manifest has the folds {sorted(folds)}; received fold {fold!r}."
             )
+        if len(folds) == 1:
+            raise ValueError(
+                f"Expected two folds or more; the manifest has only {fold!r}, and "
+                "nothing to train with. Leave out the column fold to hold out a fifth."
+            )
         others = manifest.where(fold=lambda f: f not in ("", str(fold)))
         return others, manifest.where(fold=str(fold)), f"fold {fold}"
     if {"train", "test"} <= splits:
         return manifest.where(split="train"), manifest.where(split="test"), "test split"
     held_out = _a_fifth_of_each_class(manifest)
     if not splits and len(held_out):
-        labelled = np.flatnonzero(manifest.labels != "")
-        train = manifest.take(np.setdiff1d(labelled, held_out))
+        train = manifest.take(np.setdiff1d(np.arange(len(manifest)), held_out))
         return train, manifest.take(held_out), "a fifth of each class"
     raise ValueError(
         "To hold clips out, the manifest needs a column fold, or a column split with "

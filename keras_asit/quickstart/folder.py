@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -17,11 +18,18 @@ def new_folder(out):
     """Makes the folder of a run; one that holds files gets a number instead.
 
     Raises:
-        ValueError: If there cannot be such a folder.
+        ValueError: If there cannot be such a folder, or it holds files and is where the
+            program works or above it.
     """
-    wanted = folder = Path(out).absolute()
+    wanted = folder = Path(out).resolve()
+    here = Path.cwd()
     number = 1
     try:
+        if wanted in (here, *here.parents) and any(wanted.iterdir()):
+            raise ValueError(
+                f"Expected a new folder for the run; {out} is where other files are. "
+                "Name one inside of it, as runs/quickstart."
+            )
         while folder.is_dir() and any(folder.iterdir()):
             number += 1
             folder = wanted.with_name(f"{wanted.name}-{number}")
@@ -83,7 +91,8 @@ def _readable_clips(manifest, sample_rate, number=4):
 
 
 def write_json(path, value):
-    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(value, indent=2, default=os.fspath)
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 @contextlib.contextmanager

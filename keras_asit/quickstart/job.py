@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from keras_asit import data, evaluation, pictures, presets, training
+from keras_asit.models.profiles import PRETRAINER
 from keras_asit.quickstart.clips import (
     few_labels,
     load_task,
@@ -51,7 +52,7 @@ class Settings:
     """What a run is asked for.
 
     Attributes:
-        data: Manifest of labelled clips; None for generated sound events.
+        data: Path of the manifest of labelled clips; None for generated sound events.
         out: Folder of the run.
         minutes: About the minutes of the whole run; pretraining gets what the rest
             leaves, by what it took until then.
@@ -61,6 +62,7 @@ class Settings:
         unlabelled: Further manifests whose clips are used for pretraining.
         seed: Fixes weights, crops, corruption and the choice of labelled clips.
         fine_tuning_steps: Steps of each fine-tuning.
+        filter_decibels: Largest gain of the random filters of views; 0 for none.
     """
 
     data: str | None = None
@@ -72,6 +74,7 @@ class Settings:
     unlabelled: tuple = ()
     seed: int = 0
     fine_tuning_steps: int = 200
+    filter_decibels: float = 0.0
 
 
 def run(settings):
@@ -157,7 +160,7 @@ def configuration(settings, model):
     return {
         **dataclasses.asdict(settings),
         "model": dataclasses.asdict(model),
-        "pretraining": pretraining_settings(),
+        "pretraining": pretraining_settings(filter_decibels=settings.filter_decibels),
         "fine_tuning": with_defaults(training.FineTuning, length),
         "versions": {"keras_asit": __version__, "keras": keras.__version__},
         "backend": keras.backend.backend(),
@@ -165,8 +168,13 @@ def configuration(settings, model):
 
 
 def pretraining_settings(**changes):
-    """The quickstart's pretraining, its defaults included, with changes."""
+    """The quickstart's pretraining with changes, the defaults of all it calls included.
+
+    Without the seed and the callbacks, which are no settings of the method.
+    """
     options = with_defaults(training.pretrain, {**PRETRAINING, **changes})
+    options = {**PRETRAINER[options["profile"]], **options}
+    del options["seed"], options["callbacks"]
     return {"learning_rate": PRETRAINING_RATE, **options}
 
 
@@ -269,5 +277,5 @@ def pretrain_small(model, frontend, task, settings, minutes, **changes):
         crop_seconds=model.crop_seconds,
         budget=budget,
         seed=settings.seed,
-        **{**PRETRAINING, **changes},
+        **{**PRETRAINING, "filter_decibels": settings.filter_decibels, **changes},
     )

@@ -98,6 +98,7 @@ class FineTuning:
             verbose=0,
             callbacks=[stop, *callbacks],
         )
+        train.examples.reader.end_of_epoch()  # The budget may have ended within one.
         return classifier, history.history
 
     def _reset(self, weights, seed):

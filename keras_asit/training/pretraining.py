@@ -1,5 +1,7 @@
 """One pretraining run."""
 
+import warnings
+
 import keras
 
 from keras_asit import data
@@ -11,6 +13,8 @@ from keras_asit.optimizers import ScheduledAdamW, clipping
 from keras_asit.schedules import cosine
 from keras_asit.training.budget import ENDLESS
 from keras_asit.training.seeding import seeded
+
+EPOCH_STEPS = 100  # and no more: a budget sets the learning rate between epochs
 
 
 def pretrain(
@@ -37,7 +41,9 @@ def pretrain(
         crop_seconds: Length of a view.
         budget: A `Budget`: learning rate and length of the run.
         batch_size: Clips in a batch.
-        weight_decay: Weight decay.
+        weight_decay: Weight decay, constant. This, the momentum and the temperature
+            are for short runs of small models (docs/learning.md); the paper's are
+            those of `optimizers.pretraining_optimizer` and `EMATeacher`.
         momentum: The teacher's momentum at the start.
         final_momentum: The teacher's momentum at the end.
         teacher_temperature: The teacher's temperature, constant.
@@ -47,7 +53,8 @@ def pretrain(
         **options: Options of the `ASiTPretrainer`.
 
     Returns:
-        `(pretrainer, history)`; history maps a quantity to its value by epoch.
+        `(pretrainer, history)`; history maps a quantity to its value by epoch, a pass
+        over the clips or 100 steps of it.
     """
     manifest = as_manifest(paths)
     views = data.pretraining_dataset(
@@ -75,13 +82,18 @@ def pretrain(
     )
     if budget.minutes:
         callbacks = [_MomentumByBudget(budget, momentum, final_momentum), *callbacks]
-    history = pretrainer.fit(
-        views,
-        epochs=ENDLESS,
-        shuffle=False,  # The dataset does, by the seed.
-        verbose=0,
-        callbacks=[teacher, budget, *callbacks],
-    )
+    with warnings.catch_warnings():
+        # The last epoch of a pass may be shorter.
+        warnings.filterwarnings("ignore", message="Your input ran out of data")
+        history = pretrainer.fit(
+            views,
+            epochs=ENDLESS,
+            steps_per_epoch=EPOCH_STEPS if len(views) > EPOCH_STEPS else None,
+            shuffle=False,  # The dataset does, by the seed.
+            verbose=0,
+            callbacks=[teacher, budget, *callbacks],
+        )
+    views.examples.reader.end_of_epoch()  # The budget may have ended within one.
     return pretrainer, history.history
 
 

@@ -8,36 +8,49 @@ from pathlib import Path
 MADE_BY = ("config", "command", "commit", "machine")
 
 
-def stage(path, settings, run, made_by):
+def stage(out, name, settings, run, made_by):
     """What `run()` returned, now or in an earlier run that was cut off later.
 
     Args:
-        path: JSON file of the stage; it appears when the stage is finished.
+        out: Folder of the recipe's runs.
+        name: Name of the stage's JSON file in it, `fold-F/seed-S/...`; it appears when
+            the stage is finished.
         settings: Dictionary that the result depends on, kept beside it.
         run: Function without arguments that returns a dictionary.
         made_by: Dictionary of config, command, commit and machine, kept beside it too;
             it may differ from that of an earlier run.
 
     Raises:
-        ValueError: If the file was made with other settings.
+        ValueError: If the file, or that of another fold or seed, was made with other
+            settings.
     """
-    path, settings = Path(path), json.loads(json.dumps(settings))
-    if path.is_file():
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if record["settings"] != settings:
-            differ = sorted(
-                name
-                for name in {*settings, *record["settings"]}
-                if settings.get(name) != record["settings"].get(name)
-            )
+    path, settings = Path(out) / name, json.loads(json.dumps(settings))
+    _, _, *rest = Path(name).parts
+    for other in sorted(Path(out).glob("/".join(["fold-*", "seed-*", *rest]))):
+        known = json.loads(other.read_text(encoding="utf-8"))["settings"]
+        asked = settings
+        if other != path:
+            known, asked = _of_any_fold(known), _of_any_fold(asked)
+        names = sorted({*asked, *known})
+        differ = [key for key in names if asked.get(key) != known.get(key)]
+        if differ:
             raise ValueError(
-                f"{path} was made with another setting of {', '.join(differ)}. Results "
-                "of different settings are not mixed: give another --out."
+                f"{other} was made with another setting of {', '.join(differ)}. "
+                "Results of different settings are not mixed: give another --out."
             )
-        return record
+    if path.is_file():
+        return json.loads(path.read_text(encoding="utf-8"))
     record = {"settings": settings, "made_by": made_by, **run()}
     write(path, as_json(record))
     return record
+
+
+def _of_any_fold(settings):
+    """Settings without those in which folds and seeds differ."""
+    shared = {key: value for key, value in settings.items() if key != "clips"}
+    if "pretraining" in shared:
+        shared["pretraining"] = {**shared["pretraining"], "seed": None}
+    return shared
 
 
 def as_json(value):

@@ -56,7 +56,7 @@ class Plan:
 
 
 class FoldRun:
-    """One fold held out, with one seed; nothing is read before it is needed.
+    """One fold held out, with one seed; no clip is decoded before it is needed.
 
     Args:
         manifest: All clips.
@@ -71,7 +71,7 @@ class FoldRun:
         self.train, self.test, _ = split(manifest, fold)
         self.seed, self.plan, self.made_by = seed, plan, made_by
         self.model = plan.model_for(self.train)
-        self.folder = Path(out) / f"fold-{fold}" / f"seed-{seed}"
+        self.out, self.name = Path(out), f"fold-{fold}/seed-{seed}"
         self.settings = {
             "clips": [len(self.train), len(self.test)],
             "model": dataclasses.asdict(self.model),
@@ -107,10 +107,9 @@ class FoldRun:
 
     def pretrained(self):
         """The teacher's backbone, from the training folds without their labels."""
-        path = self.folder / "pretraining.json"
-        settings = self.pretraining_settings
-        results.stage(path, settings, self._pretrain, self.made_by)
-        return presets.load(self.folder / "backbone", load_weights=True)
+        name, settings = f"{self.name}/pretraining.json", self.pretraining_settings
+        results.stage(self.out, name, settings, self._pretrain, self.made_by)
+        return presets.load(self.out / self.name / "backbone", load_weights=True)
 
     def _pretrain(self):
         started, plan = time.monotonic(), self.plan
@@ -128,7 +127,7 @@ class FoldRun:
         )
         presets.save(
             pretrainer,
-            self.folder / "backbone",
+            self.out / self.name / "backbone",
             trained_on=f"recipes.esc10, {len(self.train)} clips without labels",
         )
         return {
@@ -140,15 +139,15 @@ class FoldRun:
     def score(self, name):
         """Accuracy in percent on the held-out fold: floor, scratch or pretrained."""
         settings, weights = dict(self.settings), None
-        path = self.folder / self.plan.labels_folder / f"{name}.json"
+        file = f"{self.name}/{self.plan.labels_folder}/{name}.json"
         options = with_defaults(training.FineTuning, self.plan.fine_tuning)
         settings["fine_tuning"] = {**options, "labels": self.plan.labels}
         if name == "pretrained":
             settings |= self.pretraining_settings
-            weights = None if path.is_file() else self.pretrained()
+            weights = None if (self.out / file).is_file() else self.pretrained()
         run = functools.partial(self._fine_tune, weights)
         run = self._floor if name == "floor" else run
-        return results.stage(path, settings, run, self.made_by)["accuracy"]
+        return results.stage(self.out, file, settings, run, self.made_by)["accuracy"]
 
     def _fine_tune(self, weights):
         started = time.monotonic()
@@ -184,6 +183,10 @@ def run(manifest, out, plan, folds, seeds, names, made_by):
     """
     clips = data.read_manifest(manifest)
     prepare.check(clips)
+    if unknown := sorted({*folds} - {*clips.columns["fold"]}):
+        raise ValueError(
+            f"Expected folds of {sorted({*clips.columns['fold']})}; received {unknown}."
+        )
     for seed in seeds:
         for fold in folds:
             fold_run = FoldRun(clips, fold, seed, plan, out, made_by)

@@ -1,4 +1,6 @@
 import types
+import warnings
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -97,6 +99,41 @@ def test_a_manifest_by_its_path(paths, tmp_path, given_to_fit):
     [views] = given_to_fit
     assert len(views) == 1
     assert next(iter(views)).shape[0] == len(paths)
+
+
+def test_a_broken_clip_is_named_though_the_epoch_is_not_finished(paths):
+    """One step of a pass of forty; clips are read ahead of it."""
+    Path(paths[0]).write_text("not audio")
+    paths = [*paths, *paths[1:] * 7]
+    one_loss = {"local_weight": 0.0, "global_weight": 0.0}
+    with pytest.warns(UserWarning, match="1 of 41 clips could not be read"):
+        budget = training.Budget(1e-3, steps=39)
+        pretrain(paths, budget, batch_size=1, **one_loss)
+
+
+def test_the_rate_follows_the_budget_within_a_long_pass(paths, monkeypatch):
+    """A pass of six steps, in epochs of two: a run of five steps is warm after two."""
+    monkeypatch.setattr("keras_asit.training.pretraining.EPOCH_STEPS", 2)
+    seen = []
+    rate = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: seen.append(
+            float(rate.model.optimizer.learning_rate)
+        )
+    )
+    one_loss = {"local_weight": 0.0, "global_weight": 0.0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        pretrainer, history = pretrain(
+            paths,
+            training.Budget(1e-3, steps=5),
+            batch_size=1,
+            callbacks=[rate],
+            **one_loss,
+        )
+    assert int(pretrainer.steps_done) == 5
+    assert len(history["loss"]) == 3
+    expected = [training.Budget(1e-3, steps=5).rate(n / 5) for n in (0, 2, 4)]
+    np.testing.assert_allclose(seen, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The main job: how it splits clips, what it leaves behind, what it says."""
+"""The main job: what it leaves behind, and what it says."""
 
 import contextlib
 import io
@@ -20,7 +20,7 @@ from keras_asit.data import synthetic
 from keras_asit.quickstart import clips, folder, job
 from tiny_asit import values
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 BACKEND = keras.backend.backend()
 
 LAST_LINE = re.compile(
@@ -36,151 +36,6 @@ def write_manifest(path, rows, columns="path,label,split"):
     return str(path)
 
 
-def load_task(**settings):
-    return clips.load_task(quickstart.Settings(**settings))
-
-
-def names(paths):
-    return [Path(path).name for path in paths]
-
-
-# How clips are split. The clips need not be there for that.
-
-
-@pytest.fixture
-def folds(tmp_path):
-    rows = [(f"{i}.wav", "ab"[i % 2], str(i // 2 + 1)) for i in range(6)]
-    rows.append(("unfolded.wav", "a", ""))
-    return write_manifest(tmp_path / "folds.csv", rows, "path,label,fold")
-
-
-def test_a_fold_is_held_out(folds):
-    task = load_task(data=folds, fold="2")
-    assert names(task.test.paths) == ["2.wav", "3.wav"]
-    assert names(task.train.paths) == ["0.wav", "1.wav", "4.wav", "5.wav"]
-    assert names(task.pretraining) == names(task.train.paths)
-    assert task.held_out == "fold 2"
-
-
-def test_an_unknown_fold(folds):
-    with pytest.raises(ValueError, match=r"folds \['1', '2', '3'\]; received fold '7'"):
-        load_task(data=folds, fold="7")
-
-
-@pytest.fixture
-def splits(tmp_path):
-    rows = [
-        ("a.wav", "dog", "train"),
-        ("b.wav", "rain", "train"),
-        ("c.wav", "dog", "test"),
-        ("d.wav", "rain", "test"),
-        ("e.wav", "", "unlabelled"),
-        ("f.wav", "", "pretrain"),
-        ("g.wav", "dog", "validation"),
-    ]
-    return write_manifest(tmp_path / "set" / "manifest.csv", rows)
-
-
-def test_a_split_is_held_out(splits):
-    task = load_task(data=splits)
-    assert names(task.test.paths) == ["c.wav", "d.wav"]
-    assert names(task.train.paths) == ["a.wav", "b.wav"]
-    assert names(task.pretraining) == ["a.wav", "b.wav", "e.wav", "f.wav"]
-    assert task.held_out == "test split"
-
-
-def test_neither_folds_nor_splits(tmp_path):
-    manifest = write_manifest(tmp_path / "m.csv", [("a.wav", "dog")], "path,label")
-    with pytest.raises(ValueError, match="needs a column fold, or a column split"):
-        load_task(data=manifest)
-
-
-def test_a_split_without_test(tmp_path):
-    manifest = write_manifest(tmp_path / "m.csv", [("a.wav", "dog", "train")])
-    with pytest.raises(ValueError, match=r"and the splits \['train'\]"):
-        load_task(data=manifest)
-
-
-def test_further_clips_are_for_pretraining_only(splits, tmp_path):
-    more = write_manifest(tmp_path / "x" / "m.csv", [("x.wav",), ("y.wav",)], "path")
-    task = load_task(data=splits, unlabelled=(more,))
-    assert names(task.pretraining)[-2:] == ["x.wav", "y.wav"]
-    assert names(task.train.paths) == ["a.wav", "b.wav"]
-    assert task.train.class_names == ["dog", "rain"]
-
-
-def test_no_held_out_clip_is_pretrained_on(splits, tmp_path):
-    """Not by the same manifest, another one, or under another name."""
-    (tmp_path / "set" / "c.wav").touch()
-    (tmp_path / "link.wav").symlink_to(tmp_path / "set" / "c.wav")
-    paths = [("set/c.wav",), ("./set/../set/d.wav",), ("link.wav",), ("new.wav",)]
-    more = write_manifest(tmp_path / "all.csv", paths, "path")
-    task = load_task(data=splits, unlabelled=(more, splits))
-    real = {os.path.realpath(path) for path in task.pretraining}
-    assert not real & {os.path.realpath(path) for path in task.test.paths}
-    assert sorted(Path(path).stem for path in real) == [*"abefg", "new"]
-    assert len(real) == len(task.pretraining), "a clip counts once"
-
-
-def test_a_class_without_a_clip_to_train_with(tmp_path):
-    rows = [("a.wav", "dog", "train"), ("b.wav", "cat", "train")]
-    rows += [("c.wav", "dog", "test"), ("d.wav", "rain", "test")]
-    task = load_task(data=write_manifest(tmp_path / "m.csv", rows))
-    assert clips.missing_classes(task) == ["rain"]
-    assert task.train.class_names == ["cat", "dog", "rain"]
-    assert list(clips.few_labels(task.train, 3, seed=0).labels) == ["dog", "cat"]
-
-
-def test_clips_with_several_labels(tmp_path):
-    rows = [("a.wav", "dog;rain", "train"), ("b.wav", "dog", "test")]
-    with pytest.raises(ValueError, match="Expected one label a clip"):
-        load_task(data=write_manifest(tmp_path / "m.csv", rows))
-
-
-@pytest.fixture
-def unequal():
-    """2, 5 and 9 clips of three classes."""
-    labels = ["a"] * 2 + ["b"] * 5 + ["c"] * 9
-    return data.Manifest([f"{i}.wav" for i in range(16)], [(n,) for n in labels])
-
-
-def test_few_labels_of_each_class(unequal):
-    few = clips.few_labels(unequal, 4, seed=0)
-    assert list(few.labels) == ["a"] * 2 + ["b"] * 4 + ["c"] * 4
-    assert len(set(few.paths)) == len(few)
-    assert few.class_names == unequal.class_names
-
-
-def test_few_labels_follow_the_seed(unequal):
-    def drawn(seed):
-        return tuple(clips.few_labels(unequal, 4, seed).paths)
-
-    assert drawn(0) == drawn(0)
-    assert len({drawn(seed) for seed in range(5)}) > 1
-
-
-def test_all_labels(unequal):
-    assert clips.few_labels(unequal, 0, seed=0) is unequal
-
-
-@pytest.mark.parametrize(
-    ("seconds", "rate", "crop_seconds", "model_rate"),
-    [
-        (0.1, 8000, 0.4, 8000),
-        (1.0, 44100, 0.8, 16000),
-        (3.0, 16000, 1.0, 16000),
-        (15.0, 11025, 4.0, 11025),
-    ],
-)
-def test_the_model_fits_the_clips(tmp_path, seconds, rate, crop_seconds, model_rate):
-    for i in range(3):
-        wave = np.zeros(round(rate * (seconds if i else 30.0)))
-        soundfile.write(tmp_path / f"{i}.flac", wave, rate)
-    (tmp_path / "broken.flac").touch()
-    model = clips.model_for(data.read_manifest(tmp_path))
-    assert model == training.SmallModel(model_rate, crop_seconds)
-
-
 def test_an_existing_folder_is_not_overwritten(tmp_path):
     assert folder.new_folder(tmp_path / "run") == tmp_path / "run"
     assert folder.new_folder(f"{tmp_path}/run/") == tmp_path / "run", "it is empty"
@@ -188,6 +43,36 @@ def test_an_existing_folder_is_not_overwritten(tmp_path):
     assert folder.new_folder(f"{tmp_path}/run/") == tmp_path / "run-2"
     (tmp_path / "run-2" / "results.json").touch()
     assert folder.new_folder(tmp_path / "run") == tmp_path / "run-3"
+
+
+@pytest.mark.parametrize("out", [".", "..", "/"])
+def test_a_run_is_not_written_among_other_files(tmp_path, monkeypatch, out):
+    (tmp_path / "here" / "src").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(ValueError, match="Name one inside of it, as runs/quickstart"):
+        folder.new_folder(out)
+    assert [path.name for path in tmp_path.rglob("*")] == ["here", "src"]
+
+
+def test_settings_take_paths(tmp_path):
+    settings = quickstart.Settings(out=tmp_path, data=tmp_path / "m.csv")
+    written = job.configuration(settings, training.SmallModel())
+    folder.write_json(tmp_path / "run.json", written)
+    assert json.loads((tmp_path / "run.json").read_text())["out"] == str(tmp_path)
+
+
+def test_filters_are_for_the_pretraining(monkeypatch):
+    """As asked, and what the recorded configuration says."""
+    settings = quickstart.Settings(pretraining_steps=1, filter_decibels=7.0)
+    written = job.configuration(settings, training.SmallModel())["pretraining"]
+    seen = {}
+    monkeypatch.setattr(
+        training, "pretrain", lambda *_, **options: seen.update(options)
+    )
+    frontend = training.SmallModel().frontend()
+    task = types.SimpleNamespace(pretraining=[])
+    job.pretrain_small(training.SmallModel(), frontend, task, settings, minutes=1.0)
+    assert seen["filter_decibels"] == written["filter_decibels"] == 7.0
 
 
 def test_the_last_line_has_the_form_that_others_read():
@@ -290,6 +175,8 @@ def test_run_keeps_its_settings(finished, sounds):
     assert pretraining["learning_rate"] == job.PRETRAINING_RATE
     assert pretraining["momentum"] == job.PRETRAINING["momentum"]
     assert pretraining["profile"] == "paper"  # a default
+    assert pretraining["student_temperature"] == 0.1  # of the profile
+    assert "seed" not in pretraining
     assert (tuning["steps"], tuning["pooling"]) == (2, "cls")
     assert settings.pop("versions")["keras"] == keras.__version__
     assert settings.pop("backend") == keras.backend.backend()
@@ -303,6 +190,7 @@ def test_run_keeps_its_settings(finished, sounds):
         "unlabelled": [],
         "seed": 1,
         "fine_tuning_steps": 2,
+        "filter_decibels": 0.0,
     }
 
 
@@ -425,58 +313,6 @@ def test_accuracy_of_a_run_is_of_the_readable_clips(sounds):
     with pytest.warns(UserWarning, match="1 of 24 clips"):
         accuracy, _ = job.fine_tune(tuning, manifest, task, quickstart.Settings())
     assert accuracy == pytest.approx(100 * 2 / 23)
-
-
-# Clips without folds and splits, and real ones.
-
-
-@pytest.fixture
-def class_folders(tmp_path):
-    """Folders of 11, 2 and 1 clips, and a clip in none."""
-    paths = [
-        f"{name}/{i:02}.wav" for name, n in zip("abc", (11, 2, 1)) for i in range(n)
-    ]
-    for path in [*paths, "unlabelled.wav"]:
-        (tmp_path / "set" / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "set" / path).touch()
-    return str(tmp_path / "set")
-
-
-def test_a_fifth_of_each_class_folder_is_held_out(class_folders):
-    task = load_task(data=class_folders)
-    assert list(task.test.labels) == ["a", "a", "b"]
-    assert list(task.train.labels) == ["a"] * 9 + ["b", "c"]
-    assert not set(task.train.paths) & set(task.test.paths)
-    unlabelled = str(Path(class_folders) / "unlabelled.wav")
-    assert set(task.pretraining) == {*task.train.paths, unlabelled}
-    assert task.held_out == "a fifth of each class"
-    again = load_task(data=class_folders, seed=1)
-    assert list(again.test.paths) == list(task.test.paths), "the same whatever the seed"
-
-
-def test_empty_folds_and_splits_are_none(tmp_path):
-    rows = [(f"{i}.wav", "dog", "", "") for i in range(10)]
-    manifest = write_manifest(tmp_path / "m.csv", rows, "path,label,fold,split")
-    task = load_task(data=manifest)
-    assert (len(task.train), len(task.test)) == (8, 2)
-
-
-@pytest.mark.parametrize(
-    ("name", "train", "test", "model"),
-    [
-        ("esc10", 320, 80, training.SmallModel(16000, 1.7)),
-        ("fsdd", 2700, 300, training.SmallModel(8000, 0.4)),
-    ],
-)
-def test_real_manifests(data_root, name, train, test, model):
-    task = load_task(data=str(data_root / name / "manifest.csv"))
-    assert (len(task.train), len(task.test)) == (train, test)
-    assert len(task.pretraining) == train
-    real = {os.path.realpath(path) for path in task.pretraining}
-    assert real == {os.path.realpath(path) for path in task.train.paths}
-    assert not real & {os.path.realpath(path) for path in task.test.paths}
-    assert clips.missing_classes(task) == []
-    assert clips.model_for(task.train) == model
 
 
 def test_minutes_of_pretraining_are_what_the_rest_leaves(monkeypatch):
