@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import subprocess
@@ -182,6 +183,9 @@ def test_metadata(preset):
         "model": "ASiTBackbone",
         "parameter_count": backbone.count_params(),
         "trained_on": "noise",
+        "weights_sha256": hashlib.sha256(
+            (directory / "model.weights.h5").read_bytes()
+        ).hexdigest(),
     }
     entry = presets.describe(directory)
     assert entry["trained_on"] == "noise" and entry["weights"] is True
@@ -305,8 +309,68 @@ def test_damaged_presets(preset, name, content, message):
         presets.load(directory)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda config: config.pop("config"),
+        lambda config: config["config"].update(frontend={"class_name": "X"}),
+    ],
+    ids=["no config", "frontend"],
+)
+def test_a_config_that_gives_no_model(preset, change):
+    _, directory = preset
+    config = json.loads((directory / "config.json").read_text())
+    change(config)
+    (directory / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="does not describe a model"):
+        presets.load(directory)
+
+
+def test_a_config_that_cannot_be_understood(preset):
+    _, directory = preset
+    config = json.loads((directory / "config.json").read_text())
+    (directory / "config.json").write_text(json.dumps({**config, "config": None}))
+    with pytest.raises(ValueError, match=r"cannot be understood \(TypeError"):
+        presets.describe(directory)
+
+
+def forget_digest(directory):
+    """Makes a preset one of those from before the digest was noted."""
+    metadata = json.loads((directory / "metadata.json").read_text())
+    metadata.pop("weights_sha256", None)
+    (directory / "metadata.json").write_text(json.dumps(metadata))
+
+
+def test_a_changed_byte_of_the_weights_is_found(preset):
+    backbone, directory = preset
+    weights = bytearray((directory / "model.weights.h5").read_bytes())
+    kernel = values([backbone.embedding.position_embedding])[0].tobytes()
+    weights[weights.index(kernel)] ^= 1
+    (directory / "model.weights.h5").write_bytes(weights)
+    with pytest.raises(ValueError, match=r"SHA-256 .* damaged, copy it again"):
+        presets.load(directory)
+    forget_digest(directory)
+    assert not same_weights(presets.load(directory), backbone)
+
+
+def test_a_preset_without_metadata_loads(preset):
+    backbone, directory = preset
+    (directory / "metadata.json").unlink()
+    assert same_weights(presets.load(directory), backbone)
+
+
+def test_damage_that_hdf5_meets_while_it_reads(preset):
+    _, directory = preset
+    forget_digest(directory)
+    weights = (directory / "model.weights.h5").read_bytes()
+    (directory / "model.weights.h5").write_bytes(weights.replace(b"SNOD", b"XXXX"))
+    with pytest.raises(ValueError, match=r"cannot be loaded: it is damaged"):
+        presets.load(directory)
+
+
 def test_weights_of_another_model(preset):
     _, directory = preset
+    forget_digest(directory)
     shaken_backbone(num_layers=1).save_weights(directory / "model.weights.h5")
     with pytest.raises(ValueError, match="not of the model in"):
         presets.load(directory)

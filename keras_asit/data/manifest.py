@@ -37,6 +37,10 @@ class Manifest:
     Attributes:
         labels: Object array `[N]`: strings (`""` without a label) when no
             clip has more than one label, else tuples of strings.
+
+    Raises:
+        ValueError: for a class name in place of a sequence of them, or when
+            labels or columns are not as many as paths.
     """
 
     def __init__(
@@ -44,6 +48,7 @@ class Manifest:
     ):
         self.paths = _object_array(paths)
         label_lists = [()] * len(self) if label_lists is None else label_lists
+        _check_label_lists(label_lists, len(self))
         if class_names is None:
             class_names = sorted({name for names in label_lists for name in names})
         self.class_names = list(class_names)
@@ -52,6 +57,8 @@ class Manifest:
         else:
             self.labels = _object_array(n[0] if n else "" for n in label_lists)
         self.columns = {k: _object_array(v) for k, v in (columns or {}).items()}
+        for name, column in self.columns.items():
+            _check_length(f"column {name!r}", column, len(self))
         self.root = str(root)
 
     def __len__(self):
@@ -99,7 +106,10 @@ class Manifest:
             keep &= np.fromiter((test(v) for v in table[name]), bool, len(self))
         if not keep.any():
             values = {k: sorted(set(map(str, table[k])))[:10] for k in conditions}
-            raise ValueError(f"No clip meets {conditions}. There are values {values}")
+            asked = {
+                k: "a condition" if callable(c) else c for k, c in conditions.items()
+            }
+            raise ValueError(f"No clip meets {asked}. There are values {values}")
         return self.take(keep)
 
     def label_names(self, index):
@@ -140,6 +150,24 @@ class Manifest:
         for i, row in enumerate(rows):
             targets[i, [number[name] for name in row]] = 1.0
         return targets
+
+
+def _check_label_lists(label_lists, clips):
+    _check_length("label_lists", label_lists, clips)
+    for names in label_lists:
+        if isinstance(names, str):
+            raise ValueError(
+                "Expected a sequence of class names for each clip. "
+                f"Received: {names!r}. Write ({names!r},)"
+            )
+
+
+def _check_length(what, values, clips):
+    if len(values) != clips:
+        raise ValueError(
+            f"Expected {what} to have one entry for each of {clips} paths. "
+            f"Received: {len(values)} entries. Give as many as paths"
+        )
 
 
 def _object_array(values):

@@ -26,8 +26,9 @@ def read_manifest(path, labels=None, allow_outside=False):
       `labels`) with none, one, or many names divided by `;`; any others.
     - JSON: `{"data": [{"wav": ..., "labels": "/m/09x0r,/m/05zppz"}]}`, the
       form that AST, SSAST and ASiT use, best with its label CSV.
-    - Folder: every audio file below it, labelled by its first folder. A
-      folder that holds a `manifest.csv` is read by that.
+    - Folder: every audio file below it, labelled by its first folder, but
+      for hidden ones (`._1.wav`, `__MACOSX`). A folder that holds a
+      `manifest.csv` is read by that.
 
     Audio files are not opened here: the datasets skip and count those that
     cannot be read.
@@ -150,12 +151,18 @@ def _read_json(path):
 def _read_folder(root):
     paths = []
     for folder, below, files in os.walk(root):
-        below.sort()
+        below[:] = sorted(name for name in below if not _is_hidden(name))
         names = sorted(f for f in files if f.lower().endswith(AUDIO_SUFFIXES))
+        names = [name for name in names if not _is_hidden(name)]
         paths += [os.path.relpath(os.path.join(folder, name), root) for name in names]
     parts = [Path(path).parts for path in paths]
     labels = [part[:1] if len(part) > 1 else () for part in parts]
     return _Table(paths, labels, {}, lambda i: f"file {paths[i]}")
+
+
+def _is_hidden(name):
+    """Whether a name is of the system's own, as macOS puts them in archives."""
+    return name.startswith(".") or name == "__MACOSX"
 
 
 def _resolve(table, root, allow_outside, problems):

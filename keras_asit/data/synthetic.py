@@ -6,6 +6,7 @@ overlap between classes, so the mean spectrum of a clip says little about its cl
 """
 
 import os
+import re
 import zlib
 from pathlib import Path
 
@@ -20,6 +21,7 @@ SCENE_SECONDS = 1.3
 LOWEST_RATE = 4000  # the highest steady pitch, 1600 Hz, lies below 0.45 of it
 GENERATOR_VERSION = 2  # part of every clip's seed: a changed sound gets a new file
 COLUMNS = ("path", "label", "split", "seed")
+ROW = re.compile(r"(?P<split>.+)/(\w+_)?\d{4,}_[0-9a-f]{8}\.flac,\w*,(?P=split),\d+")
 
 
 def sound_event(class_name, seed, sample_rate=16000, seconds=4.0):
@@ -127,11 +129,15 @@ def write_dataset(
         The path of `manifest.csv`, with the columns path (relative to the manifest),
         label, split and seed (that of the clip: `sound_event(label, seed)` gives it).
 
+    Raises:
+        ValueError: if the folder has a `manifest.csv` of other clips.
+
     Example:
         >>> splits = {"train": 2, "test": 1}
         >>> manifest = write_dataset("events", unlabelled=20, splits=splits)
     """
     directory = Path(directory)
+    _check_replaceable(directory / "manifest.csv")
     splits = {"train": clips_per_class, "test": 40} if splits is None else splits
     origin = f"{GENERATOR_VERSION}/{seed}/{sample_rate}/{seconds:g}"
     clips = _planned_clips(origin, splits, unlabelled)
@@ -142,6 +148,20 @@ def write_dataset(
         wave = sound_event(name, row[3], sample_rate, seconds)
         _write_flac(directory / row[0], wave, sample_rate)
     return _write_manifest(directory / "manifest.csv", [row for _, row in clips])
+
+
+def _check_replaceable(manifest):
+    """Raises where a manifest lists clips that are not of `write_dataset`."""
+    if not manifest.exists():
+        return
+    text = manifest.read_text(encoding="utf-8", errors="replace")
+    header, *rows = text.splitlines() or [""]
+    if header != ",".join(COLUMNS) or not all(ROW.fullmatch(row) for row in rows):
+        raise ValueError(
+            f"Expected {manifest.parent} to hold no manifest but that of an earlier "
+            f"write_dataset. Received: {manifest} with other columns or clips. Give "
+            "another directory, or move that file away."
+        )
 
 
 def _planned_clips(origin, splits, unlabelled):

@@ -1,5 +1,6 @@
 """A preset on disk: a directory of config, metadata and weights."""
 
+import hashlib
 import json
 import tempfile
 from pathlib import Path
@@ -10,8 +11,10 @@ from keras_asit.models import ASiTBackbone, ASiTClassifier, ASiTPretrainer
 from keras_asit.version import __version__
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+DIGEST = "weights_sha256"
 
-_KINDS = [f"keras_asit>{kind.__name__}" for kind in (ASiTBackbone, ASiTClassifier)]
+_MODELS = (ASiTBackbone, ASiTClassifier)
+_KINDS = [f"keras_asit>{kind.__name__}" for kind in _MODELS]
 
 
 def save(model, directory, trained_on=""):
@@ -48,7 +51,7 @@ def save(model, directory, trained_on=""):
     """
     if isinstance(model, ASiTPretrainer):
         model = model.teacher
-    if not isinstance(model, (ASiTBackbone, ASiTClassifier)):
+    if not isinstance(model, _MODELS):
         raise ValueError(
             "model is an ASiTBackbone, ASiTClassifier or ASiTPretrainer; received "
             f"{type(model).__name__}."
@@ -64,8 +67,9 @@ def save(model, directory, trained_on=""):
         new = Path(unfinished) / "preset"
         new.mkdir()
         _write_json(new / CONFIG, _serialized(model))
-        _write_json(new / METADATA, _metadata(model, trained_on))
         model.save_weights(new / WEIGHTS)
+        metadata = {**_metadata(model, trained_on), DIGEST: _digest(new / WEIGHTS)}
+        _write_json(new / METADATA, metadata)
         _move(new, directory)
 
 
@@ -86,7 +90,7 @@ def read_config(directory):
 
 
 def read_metadata(directory):
-    """What `save` noted: versions, class, number of parameters, training data."""
+    """What `save` noted: versions, class, size, training data, weights' digest."""
     return _read_json(directory / METADATA)
 
 
@@ -94,8 +98,11 @@ def build(directory):
     """The model of a preset with fresh weights."""
     config = read_config(directory)
     try:
-        return keras.saving.deserialize_keras_object(config)
-    except (KeyError, TypeError, ValueError) as error:
+        model = keras.saving.deserialize_keras_object(config)
+        if not isinstance(model, _MODELS):
+            raise TypeError(f"it gives a {type(model).__name__}")
+        return model
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{directory / CONFIG} does not describe a model ({error}). It may be of "
             "another version of keras_asit: metadata.json names it."
@@ -109,8 +116,9 @@ def load_weights(model, directory):
         ValueError: If the file is damaged or of another architecture.
     """
     try:
+        _check_digest(directory)
         model.load_weights(directory / WEIGHTS)
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, RuntimeError, ValueError) as error:
         raise ValueError(
             f"{directory / WEIGHTS} cannot be loaded: it is damaged, or not of the "
             f"model in {CONFIG}. Save or fetch it again. ({error})"
@@ -140,6 +148,22 @@ def _metadata(model, trained_on):
         "parameter_count": model.count_params(),
         "trained_on": trained_on,
     }
+
+
+def _check_digest(directory):
+    """Raises where the weights are not those saved; older presets do not tell."""
+    if not (directory / METADATA).exists():
+        return
+    expected = read_metadata(directory).get(DIGEST)
+    if expected is not None and _digest(directory / WEIGHTS) != expected:
+        raise ValueError(
+            f"its SHA-256 is not that in {METADATA}: the file is damaged, copy it again"
+        )
+
+
+def _digest(path):
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write_json(path, content):

@@ -93,7 +93,8 @@ def describe(name):
     except (KeyError, TypeError) as error:
         raise ValueError(
             f"{folder} is a damaged preset: {directory.CONFIG} and "
-            f"{directory.METADATA} lack {error}. Save or fetch it again."
+            f"{directory.METADATA} cannot be understood ({error!r}). Save or fetch "
+            "it again."
         ) from error
 
 

@@ -10,6 +10,9 @@ from keras_asit import data
 from keras_asit.audio import LogMelFilterbank
 from keras_asit.models import ASiTBackbone
 
+_SIZES = ("sample_rate", "num_mel_bins", "hidden_dim", "num_layers", "num_heads")
+_LOWEST = {"num_frames": 2, **dict.fromkeys(_SIZES, 1)}
+
 
 @dataclasses.dataclass(frozen=True)
 class SmallModel:
@@ -30,6 +33,9 @@ class SmallModel:
         position_std: Deviation of the initial position embedding.
 
     The two deviations are not the paper's, 0.02: docs/learning.md tells why.
+
+    Raises:
+        ValueError: For fewer than 2 frames, or another size below 1.
     """
 
     sample_rate: int = 16000
@@ -41,6 +47,14 @@ class SmallModel:
     num_heads: int = 4
     kernel_std: float | None = None
     position_std: float = 0.3
+
+    def __post_init__(self):
+        for name, lowest in _LOWEST.items():
+            if getattr(self, name) < lowest:
+                raise ValueError(
+                    f"Expected {name} of at least {lowest}. "
+                    f"Received: {getattr(self, name)}. Give a larger one."
+                )
 
     def frontend(self, mean=None, std=None):
         """The filterbank: frames of 25 ms or more that overlap or touch.
@@ -109,6 +123,9 @@ def normalisation(manifest, frontend, clips=200, seed=0):
 
     Returns:
         `(mean, std)`, for `LogMelFilterbank(mean=..., std=...)`.
+
+    Raises:
+        ValueError: If no clip can be read, or all are shorter than a frame.
     """
     config = {**frontend.get_config(), "mean": None, "std": None, "num_frames": None}
     plain = LogMelFilterbank.from_config(config)
@@ -125,7 +142,13 @@ def normalisation(manifest, frontend, clips=200, seed=0):
         count += values.size
         total += values.sum()
         squares += (values**2).sum()
-    if not count:
+    if not count and reader.failures:
         raise ValueError(f"No clip could be read:\n{reader.describe_failures()}")
+    if not count:
+        raise ValueError(
+            f"Expected clips of at least one frame of {plain.frame_length_ms:g} ms. "
+            f"Received: {len(reader)} clips, all of them shorter. Give longer clips, "
+            "or a frontend of shorter frames."
+        )
     mean = total / count
     return float(mean), float(max(squares / count - mean**2, 1e-4) ** 0.5)

@@ -8,7 +8,8 @@ The folder is one of
 - ESC-50 as published: `meta/esc50.csv`, whose column `esc10` marks the clips;
 - any folder with a `manifest.csv` of columns path, label and fold: used as it is.
 
-The first two get a file `esc10.csv` in the folder, as paths in it are relative to it.
+The first two get a file `esc10.csv` in the folder, as paths in it are relative to it;
+another file of that name stays, and is refused.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from keras_asit import data
 CLIP = re.compile(r"(?P<fold>[1-5])-(?P<source>\d+)-[A-Z](-\d+)?\.(ogg|wav)")
 CLASS_FOLDER = re.compile(r"\d{3} - (?P<label>.+)")
 COLUMNS = ("path", "label", "fold", "source")
+ESC50_COLUMNS = ("filename", "fold", "category", "esc10", "src_file")
 FOLDS, CLASSES = 5, 10
 
 
@@ -37,23 +39,23 @@ def prepare(folder):
         here, source (the Freesound recording that a clip was cut from).
 
     Raises:
-        ValueError: If the layout is another, classes or folds are missing, or a
-            recording has clips in several folds.
+        ValueError: If the layout is another, columns, classes or folds are missing, a
+            recording has clips in several folds, or `esc10.csv` is another file.
     """
     folder = Path(folder)
     manifest = folder / "manifest.csv"
-    if not manifest.is_file():
-        rows = esc50_rows(folder) or esc10_rows(folder)
-        if not rows:
-            raise ValueError(
-                f"Expected {folder} to hold manifest.csv, meta/esc50.csv or class "
-                "folders such as '001 - Dog bark' with clips such as "
-                "1-100032-A.ogg; found none of them. Give the folder that "
-                "`git clone` or the archive of the data set made."
-            )
-        manifest = write(folder / "esc10.csv", rows)
-    check(data.read_manifest(manifest))
-    return manifest
+    if manifest.is_file():
+        check(data.read_manifest(manifest))
+        return manifest
+    rows = esc50_rows(folder) or esc10_rows(folder)
+    if not rows:
+        raise ValueError(
+            f"Expected {folder} to hold manifest.csv, meta/esc50.csv or class "
+            "folders such as '001 - Dog bark' with clips such as "
+            "1-100032-A.ogg; found none of them. Give the folder that "
+            "`git clone` or the archive of the data set made."
+        )
+    return write(folder / "esc10.csv", rows)
 
 
 def esc10_rows(folder):
@@ -75,20 +77,37 @@ def esc50_rows(folder):
     table = folder / "meta" / "esc50.csv"
     if not table.is_file():
         return []
-    with table.open(newline="", encoding="utf-8") as file:
+    with table.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        missing = sorted(set(ESC50_COLUMNS) - set(reader.fieldnames or ()))
+        if missing:
+            raise ValueError(
+                f"Expected {table} with the columns {list(ESC50_COLUMNS)}; received "
+                f"it without {missing}. Take the file that ESC-50 publishes."
+            )
         return [
             (f"audio/{row['filename']}", row["category"], row["fold"], row["src_file"])
-            for row in csv.DictReader(file)
+            for row in reader
             if row["esc10"] == "True"
         ]
 
 
 def write(path, rows):
-    """Writes the manifest, whole or not at all."""
+    """Writes the manifest if it passes the check; another file there stays."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with partial.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
-    return partial.replace(path)
+    try:
+        with partial.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
+        check(data.read_manifest(partial))
+        if path.exists() and path.read_bytes() != partial.read_bytes():
+            raise ValueError(
+                f"Expected no {path}, or the one that this folder gives; received a "
+                "file of other contents. Move it away, or name it manifest.csv to "
+                "use it as it is."
+            )
+        return partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def check(manifest):

@@ -64,8 +64,27 @@ def test_where_and_take_keep_the_classes():
     assert len(manifest.take(np.array([True, False, True]))) == 2
 
 
+def test_a_class_name_is_no_sequence_of_class_names():
+    with pytest.raises(ValueError, match=r"Received: 'dog'. Write \('dog',\)"):
+        Manifest(["a.wav", "b.wav"], ["dog", "cat"])
+
+
+@pytest.mark.parametrize(
+    "options, what",
+    [
+        ({"label_lists": [("dog",)]}, "label_lists"),
+        ({"columns": {"fold": ["1", "2", "3"]}}, "column 'fold'"),
+    ],
+)
+def test_labels_and_columns_are_as_many_as_paths(options, what):
+    with pytest.raises(ValueError, match=f"Expected {what} .* each of 2 paths"):
+        Manifest(["a.wav", "b.wav"], **options)
+
+
 def test_where_says_what_there_is():
     with pytest.raises(ValueError, match=r"\['fold', 'label', 'path', 'speaker'\]"):
         single().where(split="train")
     with pytest.raises(ValueError, match=r"values \{'fold': \['1', '2', '3'\]\}"):
         single().where(fold="4")
+    with pytest.raises(ValueError, match=r"No clip meets {'fold': 'a condition'}\."):
+        single().where(fold=lambda fold: fold == "4")

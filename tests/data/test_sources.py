@@ -63,6 +63,15 @@ def test_folder_of_class_folders(tmp_path):
     assert manifest.labels.tolist() == ["", "cat", "dog", "dog"]
 
 
+def test_hidden_files_and_folders_are_no_clips(tmp_path):
+    for name in ("dog/b.wav", "dog/._b.wav", "__MACOSX/dog/b.wav", ".git/c.wav"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    manifest = read_manifest(tmp_path)
+    assert manifest.paths.tolist() == [str(tmp_path / "dog" / "b.wav")]
+    assert manifest.class_names == ["dog"]
+
+
 def test_folder_with_a_manifest_is_read_by_it(tmp_path):
     write(tmp_path / "manifest.csv", "path,label\na.wav,x\n")
     assert read_manifest(tmp_path).labels.tolist() == ["x"]

@@ -44,6 +44,15 @@ def test_frontend_makes_what_the_backbone_takes():
     assert tuple(backbone(features).shape) == (2, 1 + 4, 16)
 
 
+@pytest.mark.parametrize(
+    "sizes", [{"num_frames": 1}, {"sample_rate": 0}, {"num_layers": -1}]
+)
+def test_sizes_too_small_are_refused(sizes):
+    ((name, size),) = sizes.items()
+    with pytest.raises(ValueError, match=f"Expected {name} of at .*Received: {size}"):
+        SmallModel(**sizes)
+
+
 def test_random_weights_know_where_a_patch_is():
     """Low and high bins swapped tell apart, beside two spectrograms of noise."""
     model = SmallModel()
@@ -145,3 +154,11 @@ def test_normalisation_without_a_readable_clip(tmp_path):
     (tmp_path / "broken.wav").write_text("not audio")
     with pytest.raises(ValueError, match=r"No clip could be read(.|\n)*broken\.wav"):
         normalisation(data.read_manifest(tmp_path), SmallModel().frontend())
+
+
+def test_normalisation_of_clips_shorter_than_a_frame(tmp_path):
+    for i in range(2):
+        soundfile.write(tmp_path / f"{i}.wav", np.ones(100), 8000)
+    frontend = SmallModel(8000, 0.5, num_mel_bins=32).frontend()
+    with pytest.raises(ValueError, match=r"frame of 25 ms\. Received: 2 clips, all"):
+        normalisation(data.read_manifest(tmp_path), frontend)
