@@ -1,5 +1,8 @@
 """The schedule of the EMA teacher."""
 
+import math
+from numbers import Real
+
 import keras
 from keras import ops
 
@@ -51,12 +54,17 @@ class EMATeacher(keras.callbacks.Callback):
     ):
         super().__init__()
         for name, value in (("momentum", momentum), ("final_momentum", final_momentum)):
-            if not 0 <= value <= 1:
-                raise ValueError(f"{name} is in [0, 1]; received {value!r}.")
-        if min(teacher_temperature, final_teacher_temperature) <= 0:
+            if not isinstance(value, Real) or not 0 <= value <= 1:
+                raise ValueError(
+                    f"{name} is in [0, 1]; received {value!r}. Give for example 0.996 "
+                    "(0 copies the student at each step, 1 keeps the teacher)."
+                )
+        temperatures = (teacher_temperature, final_teacher_temperature)
+        if not all(isinstance(t, Real) and 0 < t < math.inf for t in temperatures):
             raise ValueError(
                 "Teacher temperatures are positive; received "
-                f"{teacher_temperature!r} and {final_teacher_temperature!r}."
+                f"{teacher_temperature!r} and {final_teacher_temperature!r}. Give for "
+                "example 0.04 and 0.07 (the lower, the surer the teacher)."
             )
         self.momentum = momentum
         self.final_momentum = final_momentum

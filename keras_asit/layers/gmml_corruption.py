@@ -1,5 +1,8 @@
 """Group masked model learning: the corruption the student has to undo."""
 
+import math
+from numbers import Real
+
 import keras
 from keras import ops
 
@@ -11,15 +14,51 @@ from keras_asit.layers.random_blocks import (
 from keras_asit.replicas import ReplicaSeedGenerator
 
 
-def _share_range(name, share):
+def _bounds(ratio):
     """The `(low, high)` of a share of pixels given as a number or a pair."""
-    pair = tuple(share) if isinstance(share, (tuple, list)) else (share, share)
-    if len(pair) != 2 or not 0 <= pair[0] <= pair[1] <= 1:
-        raise ValueError(
-            f"{name} is a share of the pixels in [0, 1], or a pair (low, high) of "
-            f"them with low <= high, for example 0.7 or (0.5, 0.7); received {share!r}."
-        )
-    return float(pair[0]), float(pair[1])
+    return tuple(ratio) if isinstance(ratio, (tuple, list)) else (ratio, ratio)
+
+
+def _is_share(x):
+    return isinstance(x, Real) and 0 <= x <= 1
+
+
+def _is_ratio(x):
+    pair = _bounds(x)
+    return len(pair) == 2 and all(map(_is_share, pair)) and pair[0] <= pair[1]
+
+
+_RATIO = (
+    _is_ratio,
+    "a share of the pixels in [0, 1], or a pair (low, high) of them with low <= high, "
+    "for example 0.7 or (0.5, 0.7)",
+)
+
+# Whether an argument is right, and what is, in words.
+RULES = {
+    "ratio": _RATIO,
+    "alien_ratio": _RATIO,
+    "alien_probability": (
+        _is_share,
+        "in [0, 1], for example 0.5 (give 0 for no alien content)",
+    ),
+    "max_block": (
+        lambda x: _is_share(x) and x > 0,
+        "a share of the spectrogram's sides in (0, 1], for example 0.3",
+    ),
+    "align": (
+        lambda x: isinstance(x, Real) and x >= 1 and x % 1 == 0,
+        "a whole number of pixels, 1 or more (1: unaligned)",
+    ),
+    "noise_mean": (
+        lambda x: isinstance(x, Real) and math.isfinite(x),
+        "a finite number (give 0 for normalised data)",
+    ),
+    "noise_std": (
+        lambda x: isinstance(x, Real) and 0 <= x < math.inf,
+        "a finite number of 0 or more (give 1 for normalised data)",
+    ),
+}
 
 
 def _check_choice(name, value, choices):
@@ -105,24 +144,6 @@ class GMMLCorruption(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self._ratios = _share_range("ratio", ratio)
-        self._alien_ratios = _share_range("alien_ratio", alien_ratio)
-        if not 0 <= alien_probability <= 1:
-            raise ValueError(
-                f"alien_probability is in [0, 1]; received {alien_probability!r}."
-            )
-        if not 0 < max_block <= 1:
-            raise ValueError(
-                f"max_block is a share of the spectrogram's sides in (0, 1], for "
-                f"example 0.3; received {max_block!r}."
-            )
-        if align != int(align) or align < 1:
-            raise ValueError(
-                f"align is a whole number of pixels, 1 or more (1: unaligned); "
-                f"received {align!r}."
-            )
-        if noise_std < 0:
-            raise ValueError(f"noise_std is 0 or more; received {noise_std!r}.")
         _check_choice("fill", fill, ("zeros", "noise"))
         _check_choice("alien_donor", alien_donor, ("other", "any"))
         _check_choice("shape", shape, ("block", "time", "frequency"))
@@ -130,13 +151,19 @@ class GMMLCorruption(keras.layers.Layer):
         self.alien_ratio = alien_ratio
         self.alien_probability = alien_probability
         self.max_block = max_block
-        self.align = int(align)
+        self.align = align
         self.fill = fill
         self.seed = seed
         self.alien_donor = alien_donor
         self.shape = shape
         self.noise_mean = noise_mean
         self.noise_std = noise_std
+        for name, (is_right, words) in RULES.items():
+            if not is_right(value := getattr(self, name)):
+                raise ValueError(f"{name} is {words}; received {value!r}.")
+        self.align = int(align)
+        self._ratios = tuple(map(float, _bounds(ratio)))
+        self._alien_ratios = tuple(map(float, _bounds(alien_ratio)))
         self.seed_generator = ReplicaSeedGenerator(seed)
 
     def build(self, input_shape):

@@ -1,7 +1,7 @@
 """From a spectrogram to tokens."""
 
 import math
-from numbers import Real
+from numbers import Integral, Real
 
 import keras
 from keras import ops
@@ -146,7 +146,7 @@ def patch_grid(spectrogram_shape, patch_size):
             number that divides both.
     """
     shape = tuple(spectrogram_shape)
-    if patch_size != int(patch_size) or patch_size < 1:
+    if not isinstance(patch_size, Integral) or patch_size < 1:
         raise ValueError(
             "patch_size is a whole number of frames and mel bins, 1 or more, for "
             f"example 16; received {patch_size!r}."

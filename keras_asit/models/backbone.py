@@ -1,5 +1,7 @@
 """The vision transformer over spectrograms."""
 
+from numbers import Integral
+
 import keras
 import numpy as np
 
@@ -8,6 +10,7 @@ from keras_asit.audio.filterbank import AUDIOSET_MEAN, AUDIOSET_STD
 from keras_asit.layers.dense import KERNEL_STD
 from keras_asit.layers.patch_embedding import POSITION_STD, PatchEmbedding, patch_grid
 from keras_asit.layers.transformer_block import TransformerBlock, check_heads
+from keras_asit.models.shapes import checked_shape
 
 
 @keras.saving.register_keras_serializable("keras_asit")
@@ -42,7 +45,7 @@ class ASiTBackbone(keras.Model):
 
     Raises:
         ValueError: If the patch does not divide the input, the heads do not
-            divide the width, or the frontend gives another shape.
+            divide the width, or the frontend or a call gives another shape.
 
     Example:
 
@@ -128,6 +131,11 @@ class ASiTBackbone(keras.Model):
         self.drop_path = drop_path
         self.trainable = trainable  # only now does it reach the layers
 
+    def __call__(self, inputs, *args, **kwargs):
+        if hasattr(inputs, "shape"):  # else a list or a dictionary, which Keras checks
+            checked_shape(inputs, self)
+        return super().__call__(inputs, *args, **kwargs)
+
     @property
     def drop_path(self):
         """Stochastic depth of the last block; set it before training starts."""
@@ -172,10 +180,10 @@ class ASiTBackbone(keras.Model):
 
 def _check_shape(input_shape):
     shape = tuple(input_shape) if isinstance(input_shape, (tuple, list)) else ()
-    if len(shape) != 2 or None in shape:
+    if len(shape) != 2 or not all(isinstance(n, Integral) and n > 0 for n in shape):
         raise ValueError(
-            "input_shape is (frames, mel bins), for example (592, 128); "
-            f"received {input_shape!r}."
+            "input_shape is (frames, mel bins), two whole numbers of 1 or more, for "
+            f"example (592, 128); received {input_shape!r}."
         )
     return tuple(int(side) for side in shape)
 

@@ -1,5 +1,6 @@
 """A backbone with a linear head: the downstream task."""
 
+from numbers import Integral
 from pathlib import Path
 
 import keras
@@ -8,7 +9,7 @@ from keras import ops
 
 from keras_asit.audio import read
 from keras_asit.layers.dense import dense
-from keras_asit.models.shapes import known_shape
+from keras_asit.models.shapes import checked_shape
 
 POOLINGS = ("cls", "mean", "cls+mean")
 
@@ -83,10 +84,12 @@ class ASiTClassifier(keras.Model):
             raise ValueError(
                 f"pooling is one of {list(POOLINGS)}; received {pooling!r}."
             )
-        if num_classes < 1 or (class_names and len(class_names) != num_classes):
+        names = range(num_classes) if class_names is None else class_names
+        if num_classes < 1 or len(names) != num_classes:
             raise ValueError(
                 "num_classes is at least 1 and the number of class_names; received "
-                f"num_classes={num_classes}, class_names={class_names!r}."
+                f"num_classes={num_classes}, class_names={class_names!r}. Give a name "
+                "for every class, or no class_names."
             )
         self.backbone = backbone
         self.freeze_backbone = freeze_backbone
@@ -94,7 +97,7 @@ class ASiTClassifier(keras.Model):
         self.num_classes = num_classes
         self.multi_label = multi_label
         self.pooling = pooling
-        self.class_names = [str(name) for name in class_names or range(num_classes)]
+        self.class_names = [str(name) for name in names]
         self.head = dense(num_classes, dtype="float32", name="head")
         self.head.build((None, backbone.hidden_dim * (2 if "+" in pooling else 1)))
         self.built = True
@@ -106,17 +109,10 @@ class ASiTClassifier(keras.Model):
 
     def _features(self, inputs):
         backbone = self.backbone
-        expected = (backbone.num_frames, backbone.num_mel_bins)
-        words = (
-            f"features (B, {expected[0]}, {expected[1]}) or waveforms (B, samples) at "
-            f"{backbone.frontend.sample_rate} Hz"
-        )
-        shape = known_shape(inputs, words)
-        if len(shape) == 2:
-            return ops.reshape(backbone.frontend(inputs), (-1, *expected))
-        if len(shape) == 3 and shape[1:] == expected:
+        if len(checked_shape(inputs, backbone, waveforms=True)) == 3:
             return inputs
-        raise ValueError(f"Expected {words}; received {shape}.")
+        sides = (backbone.num_frames, backbone.num_mel_bins)
+        return ops.reshape(backbone.frontend(inputs), (-1, *sides))
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], self.num_classes)
@@ -154,10 +150,15 @@ class ASiTClassifier(keras.Model):
             batch_size: Inputs per forward pass. The last batch is padded to the
                 size of the others, and a single one to a power of two, so that few
                 sizes are compiled.
+
+        Raises:
+            ValueError: If the shape or the batch size is wrong.
         """
+        _check_number("batch_size", batch_size)
         inputs = np.asarray(inputs)
-        size = min(batch_size, 1 << max(len(inputs) - 1, 0).bit_length())
-        starts = range(0, len(inputs), size)
+        number = checked_shape(inputs, self.backbone, waveforms=True)[0]
+        size = min(batch_size, 1 << max(number - 1, 0).bit_length())
+        starts = range(0, max(number, 1), size)  # no input at all: one empty batch
         batches = [inputs[start : start + size] for start in starts]
         return np.concatenate([self._batch_probabilities(x, size) for x in batches])
 
@@ -177,14 +178,16 @@ class ASiTClassifier(keras.Model):
 
         Args:
             path: The file.
-            top: How many classes to return.
+            top: How many classes to return, 1 or more; all where there are fewer.
 
         Returns:
             A list of `(class name, probability)`, the likeliest first.
 
         Raises:
             AudioError: If the file cannot be read.
+            ValueError: If `top` is no whole number of 1 or more.
         """
+        _check_number("top", top)
         frontend = self.backbone.frontend
         wave, _ = read(Path(path), sample_rate=frontend.sample_rate)
         windows = cover(wave, frontend.samples(self.backbone.num_frames))
@@ -258,6 +261,11 @@ class ASiTClassifier(keras.Model):
                     config[key], custom_objects=custom_objects
                 )
         return cls(**config)
+
+
+def _check_number(name, value):
+    if not isinstance(value, Integral) or value < 1:
+        raise ValueError(f"{name} is a whole number of 1 or more; received {value!r}.")
 
 
 def cover(wave, samples):

@@ -8,7 +8,7 @@ from keras_asit.callbacks.ema_teacher import EMATeacher
 from keras_asit.layers.patch_embedding import patchify
 from keras_asit.models import heads, profiles, teacher
 from keras_asit.models.views import check_views, crossed_views, merge_views
-from keras_asit.optimizers import ScheduledAdamW
+from keras_asit.optimizers import ScheduledAdamW, clipping
 
 PARTS = ("reconstruction", "local", "global")
 
@@ -39,7 +39,13 @@ class ASiTPretrainer(keras.Model):
             are float32.
         **options: Options that differ from the profile, by the names in
             `keras_asit.models.profiles.PRETRAINER`: weights of the losses, heads,
-            filter, corruption, student's temperature, centring.
+            filter, corruption, student's temperature, centring, frozen output layers,
+            stochastic depth (rows 1 to 5, 7 to 10, 12, 18, 19 and 22 of the
+            specification's table). The other rows are arguments elsewhere: `num_heads`
+            (6) of the backbone, the teacher's temperatures and momenta (13) of
+            `EMATeacher`, `epochs` (14) of `fit`, rates, weight decay and clipping (15
+            to 17) of `keras_asit.optimizers.pretraining_optimizer`, and
+            `shift_probability` (20) and `batch_size` (23) of `pretraining_dataset`.
 
     Input shape:
         `(B, V, T, F)` clean views, normalised, or `(B, V, S)` waveforms at the
@@ -302,14 +308,15 @@ class ASiTPretrainer(keras.Model):
         """As `keras.Model.compile`; the losses are part of the model.
 
         Args:
-            optimizer: By default `ScheduledAdamW()`; for the paper's schedules
-                see `keras_asit.optimizers.pretraining_optimizer`.
+            optimizer: By default `ScheduledAdamW` with the profile's clipping; for
+                the paper's schedules see `keras_asit.optimizers.pretraining_optimizer`.
             jit_compile: By default as Keras decides: XLA on JAX, and on TensorFlow
                 where there is an accelerator and no `tf.distribute` strategy.
             **kwargs: As for `keras.Model.compile`.
         """
         if optimizer == "auto":
-            optimizer = ScheduledAdamW()
+            row = profiles.TRAINING[self.profile]
+            optimizer = ScheduledAdamW(**clipping(row["clip"], row["clip_norm"]))
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
 
     def compile_from_config(self, config):

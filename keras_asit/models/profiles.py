@@ -1,18 +1,21 @@
 """Paper and reference: every named option of the specification's Section 5.
 
-`PRETRAINER` holds what an `ASiTPretrainer` takes, `TRAINING` what the optimiser,
-the callback, the data and the run take. `paper` is the text; `reference` is what
-the authors' code does. Rows 6 (attention heads) and 19 (stochastic depth of the
-teacher: none) are arguments of the backbone; rows 11 and 21 have one value.
-The optimiser reads its rows by itself (`pretraining_optimizer(profile=...)`); the
-defaults of `EMATeacher` and of `pretraining_dataset` are the paper's, and the
-reference's are the same.
+`paper` is the text; `reference` is what the authors' code does. `PRETRAINER` holds
+the options of an `ASiTPretrainer`. Rows 11 and 21 have one value, as has the teacher's
+half of row 19 (no stochastic depth).
+
+The other rows are arguments of something else, and `OWNERS` says of what: row 6 of the
+backbone, the rest, which `TRAINING` records, of what trains. Of these the code reads
+the clipping (row 17), for an optimiser that it makes by itself, and
+`pretraining_optimizer(profile=...)` rows 15 to 17. The defaults of `EMATeacher` and
+`pretraining_dataset` equal rows 13 and 20; epochs and batch size are the caller's.
 """
 
 from math import inf
 from numbers import Integral, Real
 
 from keras_asit import optimizers
+from keras_asit.layers import gmml_corruption
 
 _PAPER = {
     # Row 1: weights of the three losses; 0 switches a loss and its head off.
@@ -100,6 +103,19 @@ TRAINING = {
     },
 }
 
+# What takes the rows that an `ASiTPretrainer` does not.
+OWNERS = {
+    "num_heads": "ASiTBackbone",
+    "teacher_temperature": "EMATeacher",
+    "final_teacher_temperature": "EMATeacher",
+    "temperature_epochs": "EMATeacher",
+    "momentum": "EMATeacher",
+    "final_momentum": "EMATeacher",
+    "epochs": "ASiTPretrainer.fit",
+    **dict.fromkeys(optimizers.PROFILES["paper"], "pretraining_optimizer"),
+    "shift_probability": "pretraining_dataset",
+    "batch_size": "pretraining_dataset",
+}
 
 _CHOICES = {
     "local_loss_on": ("changed", "all"),
@@ -149,10 +165,19 @@ _RULES = {
     "reconstruction_bottleneck_dim": _WIDTH,
     "reconstruction_gelu_bottleneck": _FLAG,
     "corruption": _FLAG,
+    "corruption_ratio": gmml_corruption.RULES["ratio"],
+    **{
+        name: gmml_corruption.RULES[name]
+        for name in ("alien_ratio", "alien_probability", "max_block", "align")
+    },
     "filter_decibels": (_number(lambda x: 0 <= x < inf), "0 or more decibels"),
     "student_temperature": (_number(lambda x: 0 < x < inf), "more than 0"),
     "center_momentum": (_number(lambda x: 0 <= x <= 1), "in [0, 1]"),
     "freeze_output_steps": (_number(lambda x: 0 <= x < inf), "0 or more steps"),
+    "drop_path": (
+        _number(lambda x: 0 <= x < 1),
+        "a share of the samples in [0, 1), for example 0.1 (give 0 for none)",
+    ),
 }
 
 
@@ -164,13 +189,20 @@ def resolve(profile, options):
         options: Dictionary of options that differ from the profile.
 
     Raises:
-        ValueError: If the profile or an option is unknown, or out of its range.
+        ValueError: If the profile or an option is unknown, belongs to something else,
+            or is out of its range.
     """
     if profile not in PRETRAINER:
         raise ValueError(
             f"Expected a profile of {sorted(PRETRAINER)}; received {profile!r}."
         )
     unknown = sorted(set(options) - set(_PAPER))
+    for name in unknown:
+        if name in OWNERS:
+            raise ValueError(
+                f"{name} belongs to {OWNERS[name]}(...); ASiTPretrainer received "
+                f"{name}={options[name]!r}. Give it there."
+            )
     if unknown:
         raise ValueError(
             f"Unknown options {unknown}. Options of ASiTPretrainer: {sorted(_PAPER)}."
@@ -185,10 +217,7 @@ def resolve(profile, options):
 
 
 def _check(options):
-    """Refuses options that would train something else than was meant, or nothing.
-
-    The shares and sides of the corruption are checked by `GMMLCorruption`.
-    """
+    """Refuses options that would train something else than was meant, or nothing."""
     for name, choices in _CHOICES.items():
         if options[name] not in choices:
             raise ValueError(

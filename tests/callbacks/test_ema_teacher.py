@@ -189,8 +189,14 @@ def test_only_a_pretrainer_has_a_teacher():
     ("arguments", "message"),
     [
         ({"momentum": 1.1}, r"momentum is in \[0, 1\]; received 1.1"),
+        ({"momentum": float("nan")}, r"received nan\. Give for example 0.996"),
         ({"final_momentum": -0.1}, r"final_momentum is in \[0, 1\]"),
+        ({"final_momentum": "1"}, r"final_momentum is in \[0, 1\]; received '1'"),
         ({"teacher_temperature": 0.0}, "temperatures are positive; received 0.0"),
+        (
+            {"final_teacher_temperature": float("nan")},
+            r"received 0.04 and nan\. Give for example 0.04 and 0.07",
+        ),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, message):

@@ -10,6 +10,7 @@ from layer_checks import check_layer
 
 GRID = (48, 32)
 LARGEST = (14, 9)  # 30 % of each side, rounded down
+NAN = float("nan")
 ROWS = 400  # 400 or 8 views in most tests, so that JAX compiles each operation once
 
 
@@ -75,12 +76,20 @@ def test_zeros_change_the_masked_pixels_only():
     np.testing.assert_array_equal(corrupted, clean * (1 - mask))
 
 
-def test_target_is_reached_and_overshot_by_less_than_a_block():
-    _, mask = corrupt(spectrograms(ROWS), alien_probability=0.0)
+# The second are the sides of the paper, and 30 % of them, rounded down.
+@pytest.mark.parametrize(
+    ("rows", "sides", "largest"), [(ROWS, GRID, LARGEST), (4, (592, 128), (177, 38))]
+)
+@pytest.mark.parametrize(("alien_probability", "share"), [(0.0, 0.7), (1.0, 0.3)])
+def test_target_is_reached_and_overshot_by_less_than_a_block(
+    rows, sides, largest, alien_probability, share
+):
+    clean = np.ones((rows, *sides), "float32")
+    _, mask = corrupt(clean, alien_probability=alien_probability)
     area = mask.sum(axis=(1, 2))
-    target = 0.7 * GRID[0] * GRID[1]
+    target = share * sides[0] * sides[1]
     assert np.all(area >= target)
-    assert np.all(area < target + LARGEST[0] * LARGEST[1])
+    assert np.all(area < target + largest[0] * largest[1])
 
 
 @pytest.mark.parametrize("ratio", [0.0, 1.0])
@@ -297,16 +306,24 @@ def test_unknown_batch_size_in_a_graph():
         ({"ratio": 1.1}, "ratio is a share"),
         ({"ratio": (0.7, 0.5)}, "low <= high"),
         ({"ratio": (0.1, 0.2, 0.3)}, "pair"),
+        ({"ratio": "a"}, "ratio is a share .* received 'a'"),
+        ({"ratio": (0.5, None)}, r"ratio is a share .* received \(0.5, None\)"),
+        ({"ratio": NAN}, "ratio is a share .* received nan"),
         ({"alien_ratio": -0.1}, "alien_ratio is a share"),
-        ({"alien_probability": 2}, "alien_probability is in"),
+        ({"alien_probability": 2}, r"alien_probability is in \[0, 1\].*give 0 .* 2\."),
+        ({"alien_probability": NAN}, "alien_probability is in .* received nan"),
         ({"max_block": 0}, "max_block is a share"),
+        ({"max_block": NAN}, "max_block is a share"),
         ({"max_block": 1.5}, "max_block is a share"),
         ({"align": 0}, "align is a whole number"),
         ({"align": 1.5}, "align is a whole number"),
+        ({"align": NAN}, "align is a whole number"),
         ({"fill": "ones"}, "fill is one of"),
         ({"alien_donor": "self"}, "alien_donor is one of"),
         ({"shape": "disc"}, "shape is one of"),
-        ({"noise_std": -1.0}, "noise_std"),
+        ({"noise_std": -1.0}, r"noise_std is a finite .*\(give 1 .* received -1.0"),
+        ({"noise_std": NAN}, "noise_std is a finite number of 0 or more"),
+        ({"noise_mean": NAN}, r"noise_mean is a finite .*\(give 0 .* received nan"),
     ],
 )
 def test_arguments_out_of_range(options, message):

@@ -122,6 +122,8 @@ def test_patch_grid():
         ((592, 128, 1), 16, r"\(B, T, F\).*\(B, 592, 128, 1\)"),
         ((592, 128), 0, "patch_size.*1 or more.*received 0"),
         ((592, 128), 2.5, "patch_size.*received 2.5"),
+        ((592, 128), 16.0, "patch_size.*received 16.0"),
+        ((592, 128), float("nan"), "patch_size.*received nan"),
     ],
 )
 def test_shapes_that_do_not_fit(shape, patch_size, expected):

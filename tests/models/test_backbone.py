@@ -1,4 +1,5 @@
 import json
+import re
 
 import keras
 import numpy as np
@@ -132,7 +133,7 @@ def test_outputs_equal_those_of_transformers(shape, width, depth, heads):
     with torch.no_grad():
         expected = theirs(torch.from_numpy(x)[:, None]).last_hidden_state.numpy()
     assert expected.std() > 0.3
-    np.testing.assert_allclose(outputs(backbone, x), expected, atol=1e-4, rtol=1e-4)
+    np.testing.assert_allclose(outputs(backbone, x), expected, atol=1e-4, rtol=0)
 
 
 def test_attributes():
@@ -276,10 +277,14 @@ def test_mixed_precision_by_the_global_policy():
         ({"num_heads": 0}, "num_heads=0"),
         ({"patch_size": 10}, "multiples of patch_size=10.*48 frames and 32 bins"),
         ({"patch_size": 0}, "patch_size is a whole number.*received 0"),
+        ({"patch_size": 16.0}, "patch_size is a whole number.*received 16.0"),
+        ({"patch_size": float("nan")}, "patch_size is a whole number.*received nan"),
         ({"input_shape": (50, 32)}, "50 frames.*num_frames=48"),
         ({"input_shape": (48, 32, 1)}, r"\(frames, mel bins\).*\(48, 32, 1\)"),
         ({"input_shape": 48}, r"\(frames, mel bins\).*received 48"),
         ({"input_shape": (None, 32)}, r"\(frames, mel bins\).*\(None, 32\)"),
+        ({"input_shape": (48.7, 32)}, r"two whole numbers.*received \(48.7, 32\)"),
+        ({"input_shape": (-48, 32)}, r"of 1 or more.*received \(-48, 32\)"),
         ({"num_layers": 0}, "num_layers is at least 1; received 0"),
         ({"drop_path": 1.0}, r"\[0, 1\).*received 1.0"),
         ({"drop_path": -0.1}, r"\[0, 1\).*received -0.1"),
@@ -298,7 +303,13 @@ def test_arguments_that_do_not_fit(change, expected):
         ASiTBackbone(**{**TINY, **change})
 
 
-@pytest.mark.parametrize("shape", [(2, 32, 48), (2, 48, 33), (2, 48 * 32)])
+@pytest.mark.parametrize(
+    "shape", [(2, 32, 48), (2, 48, 33), (2, 48 * 32), (2, 48, 32, 1), (48, 32)]
+)
 def test_inputs_that_do_not_fit(shape):
-    with pytest.raises(ValueError, match=r"48, 32"):
+    message = (
+        f"Expected features (B, 48, 32); received {shape}. Make such features from "
+        "waveforms (B, samples) at 32000 Hz with backbone.frontend(waveforms)."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         ASiTBackbone(**TINY)(np.zeros(shape, "float32"))

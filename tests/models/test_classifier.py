@@ -1,5 +1,6 @@
 """The classifier: fit and predict on features, waveforms and files."""
 
+import re
 import warnings
 
 import keras
@@ -8,7 +9,7 @@ import pytest
 import soundfile
 from keras import ops
 
-from keras_asit.audio import AudioError, LogMelFilterbank
+from keras_asit.audio import AudioError, LogMelFilterbank, read
 from keras_asit.models import ASiTBackbone, ASiTClassifier
 from keras_asit.models.classifier import cover, pool
 from tiny_asit import BINS, FRAMES, RATE, SAMPLES, tiny_backbone, values, waveforms
@@ -108,6 +109,28 @@ def test_probabilities_use_few_batch_sizes(monkeypatch, clips, batch_size, sizes
     scores = model.probabilities(x, batch_size=batch_size)
     assert found == sizes
     np.testing.assert_allclose(scores, softmax(model(x)), atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(0, FRAMES, BINS), (0, SAMPLES)])
+def test_no_input_has_no_probabilities(fitted, shape):
+    assert fitted[0].probabilities(np.zeros(shape, "float32")).shape == (0, 3)
+
+
+def test_wrong_numbers_are_refused(fitted, tmp_path):
+    for size in (0, -1, 2.5, None):
+        message = f"batch_size is a whole number of 1 or more; received {size}"
+        with pytest.raises(ValueError, match=message):
+            fitted[0].probabilities(features(), batch_size=size)
+    write(tmp_path / "clip.wav", 0.1)
+    for top in (0, -1, 1.5):
+        message = f"top is a whole number of 1 or more; received {top}"
+        with pytest.raises(ValueError, match=message):
+            fitted[0].predict_file(tmp_path / "clip.wav", top=top)
+
+
+def test_class_names_may_be_an_array():
+    model = ASiTClassifier(tiny_backbone(), 3, class_names=np.array(CLASSES))
+    assert model.get_config()["class_names"] == CLASSES
 
 
 def test_mixed_precision_leaves_waveforms_as_they_are(monkeypatch):
@@ -225,9 +248,11 @@ def test_predict_file_takes_any_rate_and_length(
 ):
     path = tmp_path / "clip.wav"
     write(path, seconds, rate, channels)
-    found = fitted[0].predict_file(str(path), top=2)
-    assert len(found) == 2
-    assert all(name in CLASSES and 0 < p < 1 for name, p in found)
+    windows = cover(read(path, sample_rate=RATE)[0], SAMPLES)
+    expected = fitted[0].probabilities(windows).mean(axis=0)
+    found = dict(fitted[0].predict_file(str(path)))
+    np.testing.assert_allclose([found[name] for name in CLASSES], expected, atol=1e-6)
+    assert list(dict(fitted[0].predict_file(path, top=2))) == list(found)[:2]
 
 
 def test_predict_file_mixes_stereo_down(fitted, tmp_path):
@@ -291,9 +316,13 @@ def test_export_of_other_inputs_is_refused(fitted, tmp_path):
     "shape", [(2, FRAMES, BINS + 1), (2, FRAMES + 16, BINS), (2, FRAMES, BINS, 1)]
 )
 def test_wrong_inputs_are_refused(fitted, shape):
-    message = r"Expected features \(B, 48, 32\) or waveforms \(B, samples\) at 16000 Hz"
-    with pytest.raises(ValueError, match=message):
-        fitted[0](np.zeros(shape, "float32"))
+    message = (
+        "Expected features (B, 48, 32) or waveforms (B, samples) at 16000 Hz; received "
+        f"{shape}. Make such features from waveforms"
+    )
+    for call in (fitted[0], fitted[0].probabilities):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            call(np.zeros(shape, "float32"))
 
 
 @pytest.mark.parametrize(
@@ -302,6 +331,7 @@ def test_wrong_inputs_are_refused(fitted, shape):
         ({"num_classes": 3, "pooling": "max"}, r"received 'max'"),
         ({"num_classes": 0}, r"num_classes is at least 1"),
         ({"num_classes": 2, "class_names": CLASSES}, r"number of class_names"),
+        ({"num_classes": 2, "class_names": np.array(CLASSES)}, r"Give a name for"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, message):

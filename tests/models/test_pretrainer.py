@@ -397,6 +397,27 @@ def test_waveforms_go_through_the_frontend(fitted_on_waveforms):
     assert numbers(model(waves)) == pytest.approx(of_features, rel=1e-5)
 
 
+@pytest.mark.large
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="on JAX a step is always compiled"
+)
+@pytest.mark.parametrize("with_draws", [False, True])
+def test_a_step_compiled_by_xla_gives_the_same_losses(with_draws):
+    """XLA draws other numbers from the same seed: then of the same size alone."""
+    without = {"corruption_layer": LoudPixels(), "drop_path": 0.0}
+
+    def logs(jit_compile):
+        keras.utils.set_random_seed(4)
+        model = tiny_pretrainer(**{} if with_draws else without)
+        model.compile(jit_compile=jit_compile)
+        return model.train_on_batch(clean_views(6), return_dict=True)
+
+    plain, by_xla = logs(False), logs(True)
+    assert set(by_xla) == LOGS
+    for name, value in plain.items():
+        np.testing.assert_allclose(by_xla[name], value, rtol=0.2 if with_draws else 1e-4)
+
+
 # --- Options ----------------------------------------------------------------------
 
 

@@ -17,7 +17,15 @@ from keras_asit.data import pretraining_dataset
 from keras_asit.layers import GMMLCorruption
 from keras_asit.models import ASiTBackbone, ASiTPretrainer, profiles
 from keras_asit.schedules import linear_over_epochs
-from tiny_asit import BINS, FRAMES, clean_views, tiny_backbone, tiny_pretrainer
+from tiny_asit import (
+    BINS,
+    FRAMES,
+    clean_views,
+    shake,
+    tiny_backbone,
+    tiny_pretrainer,
+    values,
+)
 
 PROFILES = ("paper", "reference")
 
@@ -141,6 +149,13 @@ def test_an_option_given_wins_over_the_profile():
         ({"filter_decibels": -3}, r"filter_decibels is 0 or more decibels; received"),
         ({"center_momentum": 1.1}, r"center_momentum is in \[0, 1\]; received 1.1"),
         ({"changed_threshold": 1.0}, r"changed_threshold is in \[0, 1\)"),
+        ({"corruption_ratio": 1.5}, r"corruption_ratio is a share .* received 1.5"),
+        ({"corruption_ratio": "a"}, r"corruption_ratio is a share .* received 'a'"),
+        ({"alien_ratio": (0.4, 0.2)}, r"alien_ratio is a share .* \(0.4, 0.2\)"),
+        ({"alien_probability": 2}, r"alien_probability is in \[0, 1\].* received 2"),
+        ({"max_block": 0}, r"max_block is a share .* received 0"),
+        ({"align": 0}, r"align is a whole number of pixels.* received 0"),
+        ({"drop_path": 1.0}, r"drop_path is a share of the samples .* received 1.0"),
         ({"freeze_output_steps": -1}, r"freeze_output_steps is 0 or more steps"),
         (
             dict.fromkeys(
@@ -153,6 +168,22 @@ def test_an_option_given_wins_over_the_profile():
 def test_options_out_of_range_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         profiles.resolve("paper", options)
+
+
+def test_a_row_of_something_else_is_refused_and_told_its_place():
+    owners = {
+        "ASiTBackbone": ASiTBackbone,
+        "ASiTPretrainer.fit": keras.Model.fit,
+        "EMATeacher": EMATeacher,
+        "pretraining_optimizer": optimizers.pretraining_optimizer,
+        "pretraining_dataset": pretraining_dataset,
+    }
+    assert set(profiles.OWNERS) == {"num_heads", *profiles.TRAINING["paper"]}
+    for name, owner in profiles.OWNERS.items():
+        assert name in inspect.signature(owners[owner]).parameters
+        message = rf"{name} belongs to {owner}\(\.\.\.\); .* {name}=1\. Give it there"
+        with pytest.raises(ValueError, match=message):
+            tiny_pretrainer(**{name: 1})
 
 
 # --- The rows as the built model honours them -------------------------------------
@@ -216,7 +247,22 @@ def test_row_6_heads_of_the_presets():
     for name, heads in (("asit_tiny", 3), ("asit_small", 6), ("asit_base", 12)):
         assert presets.describe(name)["num_heads"] == heads
     assert defaults(ASiTBackbone)["num_heads"] == 12
-    assert tiny_backbone(num_heads=4).blocks[1].attention.num_heads == 4
+
+
+@pytest.mark.parametrize(("width", "of_text"), [(384, 3), (768, 6)])
+def test_row_6_heads_of_the_text(width, of_text):
+    """At the widths of small and base: attention is another than with twice as many."""
+    x = np.random.default_rng(0).normal(size=(2, 32, 32)).astype("float32")
+    outputs = []
+    for heads in (of_text, 2 * of_text):
+        keras.utils.set_random_seed(0)  # the same weights for both
+        backbone = ASiTBackbone(
+            (32, 32), hidden_dim=width, num_layers=1, num_heads=heads, mlp_dim=32
+        )
+        assert backbone.blocks[0].attention.num_heads == heads
+        shake(backbone.weights)
+        outputs.append(ops.convert_to_numpy(backbone(x)))
+    assert np.abs(outputs[0] - outputs[1]).max() > 0.01
 
 
 def test_rows_7_to_10_corruption(models):
@@ -309,20 +355,25 @@ def test_rows_14_to_17_optimizer():
 
 def test_row_16_what_is_decayed():
     model = tiny_pretrainer()
+    shake(model.trainable_variables)  # so that biases are not zero
     optimizer = optimizers.ScheduledAdamW(0.5, weight_decay=0.4)
     optimizer.build(model.trainable_variables)
-    before = {v.path: np.array(v) for v in model.trainable_variables}
+    before = values(model.trainable_variables)
     optimizer._apply_weight_decay(model.trainable_variables)
-    still = {v.path for v in model.trainable_variables if len(v.shape) == 1}
-    assert any("bias" in path for path in still)
-    for variable in model.trainable_variables:
-        factor = 1.0 if variable.path in still else 0.8
-        np.testing.assert_allclose(
-            np.array(variable), factor * before[variable.path], rtol=1e-6
-        )
-    decayed = set(before) - still
-    for name in ("class_token", "position_embedding"):
-        assert any(name in path for path in decayed)
+    still = {"gamma", "beta", "bias"}
+    decayed = {"kernel", "class_token", "position_embedding", "prototypes"}
+    assert {v.name for v in model.trainable_variables} == still | decayed
+    for variable, value in zip(model.trainable_variables, before, strict=True):
+        assert (len(variable.shape) == 1) == (variable.name in still)
+        factor = 1.0 if variable.name in still else 0.8
+        np.testing.assert_allclose(np.array(variable), factor * value, rtol=1e-6)
+
+
+def test_row_17_clipping_of_the_default_optimizer(models):
+    for profile, norms in (("paper", (3.0, None)), ("reference", (None, 3.0))):
+        models[profile].compile()
+        optimizer = models[profile].optimizer
+        assert (optimizer.global_clipnorm, optimizer.clipnorm) == norms
 
 
 def test_row_18_freezing_is_an_option():
