@@ -415,7 +415,9 @@ def test_a_step_compiled_by_xla_gives_the_same_losses(with_draws):
     plain, by_xla = logs(False), logs(True)
     assert set(by_xla) == LOGS
     for name, value in plain.items():
-        np.testing.assert_allclose(by_xla[name], value, rtol=0.2 if with_draws else 1e-4)
+        np.testing.assert_allclose(
+            by_xla[name], value, rtol=0.2 if with_draws else 1e-4
+        )
 
 
 # --- Options ----------------------------------------------------------------------
