@@ -73,6 +73,8 @@ def pretrain(
     pretrainer.compile(
         optimizer=ScheduledAdamW(budget.peak, weight_decay=weight_decay, **clips)
     )
+    # Else TensorFlow makes its variables while it traces the first step, one by one.
+    pretrainer.optimizer.build(pretrainer.trainable_variables)
     teacher = EMATeacher(
         momentum,
         final_momentum,
