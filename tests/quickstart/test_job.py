@@ -30,12 +30,6 @@ TINY_MODEL = {"num_frames": 32, "num_mel_bins": 32, "hidden_dim": 16, "num_layer
 TINY_RUN = ["--steps", "3", "--fine-tuning-steps", "2", "--seed", "1"]
 
 
-def write_manifest(path, rows, columns="path,label,split"):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join([columns, *(",".join(row) for row in rows)]) + "\n")
-    return str(path)
-
-
 def test_an_existing_folder_is_not_overwritten(tmp_path):
     assert folder.new_folder(tmp_path / "run") == tmp_path / "run"
     assert folder.new_folder(f"{tmp_path}/run/") == tmp_path / "run", "it is empty"
@@ -285,7 +279,8 @@ def asit_quickstart(folder, *arguments, tensorflow="installed"):
 
 def test_the_program_chooses_the_backend(tmp_path):
     """Whatever KERAS_BACKEND says. The manifest ends the run before it begins."""
-    manifest = write_manifest(tmp_path / "m.csv", [("a.wav", "dog", "train")])
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("path,label,split\na.wav,dog,train\n")
     (line,) = asit_quickstart(tmp_path, "--backend", OTHER, "--data", manifest)
     assert line == f"2 {OTHER}"
 
