@@ -1,10 +1,11 @@
-"""The losses of the paper, as pure functions of arrays.
+"""The losses of the paper, as pure functions of arrays, and that of a classifier.
 
-All of them are means over the global batch. Under `tf.distribute` a replica
+Those of the paper are means over the global batch. Under `tf.distribute` a replica
 returns its part scaled by the number of replicas, so that the mean over the
 replicas is the loss of the whole batch, whatever the parts weigh.
 """
 
+import keras
 from keras import ops
 
 from keras_asit import replicas
@@ -120,3 +121,41 @@ def _mean_over_tokens(values):
     total = replicas.sum_over_replicas(ops.sum(values, axis=axes))
     number = ops.cast(ops.size(values) / values.shape[-1], "float32")
     return total / replicas.sum_over_replicas(number)
+
+
+@keras.saving.register_keras_serializable("keras_asit")
+class ClassCrossentropy(keras.losses.Loss):
+    """Cross-entropy of logits `(B, C)`, with class numbers or mixed labels as targets.
+
+    Keras has a loss for either. Clips that mixup mixed have a distribution over the
+    classes, those of evaluation a number.
+
+    Input shape:
+        Targets `(B,)` or `(B, 1)`, integers, or `(B, C)`, floats; logits `(B, C)`.
+    """
+
+    def __init__(self, name="class_crossentropy", **kwargs):
+        super().__init__(name=name, **kwargs)
+
+    def call(self, y_true, y_pred):
+        if is_distribution(y_true, y_pred):
+            return ops.categorical_crossentropy(y_true, y_pred, from_logits=True)
+        classes = ops.cast(ops.reshape(y_true, (-1,)), "int32")
+        return ops.sparse_categorical_crossentropy(classes, y_pred, from_logits=True)
+
+
+@keras.saving.register_keras_serializable("keras_asit")
+def class_accuracy(y_true, y_pred):
+    """1 where the likeliest class is that of the target, `(B,)`; targets as above."""
+    if is_distribution(y_true, y_pred):
+        classes = ops.argmax(y_true, axis=-1)
+    else:
+        classes = ops.reshape(y_true, (-1,))
+    right = ops.equal(ops.cast(classes, "int32"), ops.argmax(y_pred, axis=-1))
+    return ops.cast(right, "float32")
+
+
+def is_distribution(y_true, y_pred):
+    """Whether targets have a number for each class rather than the class's number."""
+    same_rank = len(y_true.shape) == len(y_pred.shape)
+    return same_rank and y_true.shape[-1] == y_pred.shape[-1] > 1

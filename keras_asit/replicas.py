@@ -27,6 +27,11 @@ def count():
     return strategy.num_replicas_in_sync if strategy else 1
 
 
+def share_a_batch():
+    """Whether more than one device works on a batch, on either backend."""
+    return count() > 1 or keras.distribution.distribution() is not None
+
+
 def _context():
     """The replica context when called inside `strategy.run`, else None."""
     if _strategy() is None:

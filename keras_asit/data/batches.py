@@ -6,19 +6,24 @@ numbers, so that a seed gives the same batches everywhere.
 """
 
 import operator
+import os
 import random
 
 import keras
+import numpy as np
 
 from keras_asit.audio import LogMelFilterbank
 from keras_asit.audio.filterbank import AUDIOSET_MEAN, AUDIOSET_STD
+from keras_asit.data.passes import Passes
 from keras_asit.data.py_batches import PyBatches
 from keras_asit.data.tf_batches import tf_batches
 
 PATCH_FRAMES = 16  # frames of a patch, in the paper
 
 
-def make_batches(examples, batch_size, frontend, drop_remainder, workers):
+def make_batches(
+    examples, batch_size, frontend, drop_remainder, workers, in_graph=None
+):
     """Batches of `examples` for the backend in use.
 
     Args:
@@ -26,14 +31,16 @@ def make_batches(examples, batch_size, frontend, drop_remainder, workers):
         batch_size: Clips in a batch (over all replicas).
         frontend: Layer that turns the waveforms into features, or None.
         drop_remainder: Whether the last clips that fill no batch are left out.
-        workers: Threads that read.
+        workers: Threads that read; None for one a processor.
+        in_graph: What makes the batches on TensorFlow, where no Python is needed for
+            a clip; by default `tf_batches`.
 
     Returns:
         A `tf.data.Dataset` or a `keras.utils.PyDataset` of arrays, or of
-        tuples where examples have more than one array. It has a length, and
-        keeps `examples`.
+        tuples where examples have more than one array. It has a length,
+        keeps `examples`, and has a position: `state(batches)`, `restore(state)`.
     """
-    clips = len(examples.indices)
+    clips = len(examples.sampler)
     full, rest = divmod(clips, max(1, batch_size))
     steps = full if drop_remainder or not rest else full + 1
     if batch_size < 1 or steps < 1:
@@ -41,11 +48,34 @@ def make_batches(examples, batch_size, frontend, drop_remainder, workers):
             f"Expected a batch_size from 1 to the {clips} clips there are. "
             f"Received: {batch_size}. Use smaller batches, or drop_remainder=False"
         )
+    passes = Passes(examples, batch_size, steps)
+    workers = workers or available_cpus()
     if keras.backend.backend() == "tensorflow":
-        batches = tf_batches(examples, batch_size, steps, frontend, workers)
-        batches.examples = examples
-        return batches
-    return PyBatches(examples, batch_size, steps, frontend, workers)
+        make = in_graph or tf_batches
+        dataset = make(passes, frontend=frontend, workers=workers)
+        return with_position(dataset, passes, frontend)
+    return PyBatches(passes, frontend, workers)
+
+
+def with_position(dataset, passes, frontend):
+    """The `tf.data.Dataset` with what `PyBatches` has: examples, position, a look."""
+
+    def peek(count):
+        waves = np.stack([arrays[0] for arrays in passes.first_examples(count)])
+        if frontend is None:
+            return waves
+        return frontend(waves.reshape(-1, waves.shape[-1]))
+
+    dataset.examples, dataset.peek = passes.examples, peek
+    dataset.state, dataset.restore = passes.state, passes.restore
+    return dataset
+
+
+def available_cpus():
+    """Number of processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def checked_seed(seed):

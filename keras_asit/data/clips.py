@@ -1,8 +1,9 @@
-"""Clips as waveforms: reading that survives broken files, shifts and crops.
+"""Clips as waveforms: reading that survives broken files, whole or in part.
 
 Everything here is numpy and runs in reader threads, on every backend alike.
 """
 
+import hashlib
 import os
 import threading
 import warnings
@@ -10,9 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from keras_asit.audio import AudioError, read
+from keras_asit.audio import AudioError, length, read
+from keras_asit.audio.reading import resampled_length
+from keras_asit.data.manifest import Manifest
 
+CACHE_BYTES = 4 << 30
+MOST_OF_A_CLIP = 0.75  # from this share on a clip is decoded whole, and once
 _LOOKED_UP_AHEAD = 10_000
+_ABSENT = "does not exist. Check the path."
 
 
 class TooManyBrokenFiles(ValueError):
@@ -29,9 +35,11 @@ class ClipReader:
     A file that failed once is not tried again. Safe to use from many threads.
 
     Args:
-        paths: Paths of the clips.
+        clips: Paths of the clips, a `Manifest`, or another source of clips with
+            the methods of `AudioFiles`.
         sample_rate: Rate in Hz that clips are resampled to.
-        cache: Whether waveforms stay in memory (float32) once read.
+        cache: Whether waveforms stay in memory (float32) once read, up to
+            `CACHE_BYTES` in all.
         max_failure_share: Share of the set that may fail.
 
     Attributes:
@@ -43,57 +51,73 @@ class ClipReader:
             10,000 clips do not exist; else while reading.
 
     Example:
-        reader = ClipReader(manifest.paths, sample_rate=32000)
+        reader = ClipReader(manifest, sample_rate=32000)
         wave = reader.read(0)  # float32 [S], or None
     """
 
-    def __init__(self, paths, sample_rate, cache=False, max_failure_share=0.05):
+    def __init__(self, clips, sample_rate, cache=False, max_failure_share=0.05):
         if not 0.0 <= max_failure_share <= 1.0:
             raise ValueError(
                 "Expected max_failure_share between 0 and 1. "
                 f"Received: {max_failure_share}"
             )
-        if not len(paths):
+        if not len(clips):
             raise ValueError(
                 "Expected the path of at least one clip. Received: none. Check what "
                 "the manifest was reduced to"
             )
-        self.paths = paths
+        self.clips = clips if hasattr(clips, "open") else AudioFiles(clips, sample_rate)
         self.sample_rate = sample_rate
         self.cache = cache
         self.max_failure_share = max_failure_share
         self.failures = {}
-        self._waves = {}
+        self._waves, self._cached_bytes = {}, 0
         self._epoch, self._met_a_failure = 0, False
         self._lock = threading.Lock()
         self._look_up_ahead()
 
     def __len__(self):
-        return len(self.paths)
+        return len(self.clips)
 
     def read(self, index):
         """The waveform `[S]` of a clip, float32 in [-1, 1], or None if broken."""
-        wave = self._try_read(index)
-        if wave is None:
-            self._raise_if_too_many()
-        return wave
+        return self.attempt(index, _whole)
 
-    def read_or_next(self, index):
-        """The first readable clip from `index` on, and its number.
+    def attempt(self, index, make, needed=None):
+        """What `make` makes of a clip, or None if the clip is broken.
+
+        Args:
+            index: Number of the clip.
+            make: Function of an open clip, which has `samples`, its length, and
+                `part(first, count)`, the samples `[count]` from the first on.
+            needed: How many samples `make` will ask for. Where they are far fewer
+                than the clip has, only those are decoded. None: all.
+        """
+        made = self._attempt(index, make, needed)
+        if made is None:
+            self._raise_if_too_many()
+        return made
+
+    def attempt_from(self, index, make, needed=None):
+        """The same of the first clip from `index` on that can be read, and its number.
 
         Batches keep their size and epochs their length when a clip is broken.
         """
         for number in range(index, index + len(self)):
-            wave = self.read(number % len(self))
-            if wave is not None:
-                return wave, number % len(self)
+            made = self.attempt(number % len(self), make, needed)
+            if made is not None:
+                return made, number % len(self)
         raise TooManyBrokenFiles(self.describe_failures())
+
+    def read_or_next(self, index):
+        """The first readable clip from `index` on, and its number."""
+        return self.attempt_from(index, _whole)
 
     def readable(self, workers=2):
         """Numbers of the clips that can be read, in order, by reading them all."""
         with ThreadPoolExecutor(workers) as pool:
             is_readable = pool.map(
-                lambda i: self._try_read(i) is not None, range(len(self))
+                lambda i: self._attempt(i, _whole) is not None, range(len(self))
             )
             indices = np.flatnonzero(list(is_readable))
         self._report("")
@@ -113,23 +137,29 @@ class ClipReader:
         lines += ["..."] if len(failed) > 3 else []
         return "\n  ".join(lines)
 
-    def _try_read(self, index):
-        path = self.paths[index]
-        if path in self.failures:
+    def _attempt(self, index, make, needed=None):
+        name = self.clips.name(index)
+        if name in self.failures:
             self._met_a_failure = True
             return None
+        try:
+            return make(self._open(index, needed))
+        except AudioError as error:
+            with self._lock:
+                self.failures[name] = error.reason
+            self._met_a_failure = True
+            return None
+
+    def _open(self, index, needed):
         wave = self._waves.get(index)
-        if wave is None:
-            try:
-                wave, _ = read(path, sample_rate=self.sample_rate)
-            except AudioError as error:
-                with self._lock:
-                    self.failures[path] = error.reason
-                self._met_a_failure = True
-                return None
-            if self.cache:
-                self._waves[index] = wave
-        return wave
+        if wave is not None:
+            return Waveform(wave)
+        if not self.cache or self._cached_bytes > CACHE_BYTES:
+            return self.clips.open(index, needed)
+        wave = _whole(self.clips.open(index, None))
+        self._waves[index] = wave
+        self._cached_bytes += wave.nbytes
+        return Waveform(wave)
 
     def _report(self, when):
         self._raise_if_too_many()
@@ -151,37 +181,115 @@ class ClipReader:
     def _look_up_ahead(self):
         """Find a wrong data folder before the first epoch, where that is cheap."""
         if len(self) <= _LOOKED_UP_AHEAD:
-            absent = [path for path in self.paths if not os.path.exists(path)]
-            self.failures = dict.fromkeys(absent, "does not exist. Check the path.")
+            self.failures = dict.fromkeys(self.clips.absent(), _ABSENT)
             self._raise_if_too_many()
 
 
-def circular_shift(wave, rng, probability):
-    """Rotate a clip by a random number of samples, with a probability.
-
-    The reference does so with probability 0.5; the paper's text does not
-    mention it (option 20 of the two profiles).
+class AudioFiles:
+    """Clips that are files of their own: the source of a `ClipReader`.
 
     Args:
-        wave: Waveform `[S]`.
-        rng: A `numpy.random.Generator`.
-        probability: Probability of a shift.
+        clips: A `Manifest`, or paths of the files.
+        sample_rate: Rate in Hz that clips are resampled to.
     """
-    if rng.random() < probability:
-        return np.roll(wave, rng.integers(max(1, len(wave))))
-    return wave
+
+    def __init__(self, clips, sample_rate):
+        is_manifest = hasattr(clips, "confinement")
+        self.manifest = clips if is_manifest else Manifest(clips)
+        self.paths, self.sample_rate = self.manifest.paths, sample_rate
+        self._confinement = self.manifest.confinement()
+
+    def __len__(self):
+        return len(self.paths)
+
+    def name(self, index):
+        """What a clip is called in a report."""
+        return os.fspath(self.paths[index])
+
+    def number(self, index):
+        """The number that a clip's random numbers belong to."""
+        return index
+
+    def identity(self):
+        """A text that is another for other clips."""
+        digest = hashlib.sha256()
+        for index in range(len(self)):
+            digest.update(self.name(index).encode() + b"\n")
+        return digest.hexdigest()[:16]
+
+    def absent(self):
+        """Names of the clips that are not there."""
+        names = map(self.name, range(len(self)))
+        return [name for name in names if not os.path.exists(name)]
+
+    def open(self, index, needed=None):
+        """A clip with `samples` and `part(first, count)`, for so many samples of it.
+
+        Raises:
+            AudioError: for a broken file, here or in `part`.
+        """
+        path = self.name(index)
+        if self._confinement is not None and not self._confinement.holds(path):
+            raise AudioError(path, self._confinement.refusal(path))
+        if needed is not None:
+            frames, rate = length(path)
+            samples = frames and resampled_length(frames, rate, self.sample_rate)
+            if samples and needed < MOST_OF_A_CLIP * samples:
+                return _File(path, self.sample_rate, samples)
+        return Waveform(read(path, sample_rate=self.sample_rate)[0])
 
 
-def random_crop(wave, samples, rng):
-    """`samples` of a waveform from a random start; zeros end a shorter one."""
-    spare = len(wave) - samples
-    start = rng.integers(spare + 1) if spare > 0 else 0
-    return fit_length(wave[start:], samples)
+class Waveform:
+    """A clip in memory.
+
+    Args:
+        wave: Samples `[S]`.
+    """
+
+    def __init__(self, wave):
+        self.wave, self.samples = wave, len(wave)
+
+    def part(self, first, count):
+        return self.wave[first : first + count]
 
 
-def centre_crop(wave, samples):
-    """`samples` from the middle of a waveform; zeros end a shorter one."""
-    return fit_length(wave[max(0, (len(wave) - samples) // 2) :], samples)
+class _File:
+    """A clip of which parts are decoded."""
+
+    def __init__(self, path, sample_rate, samples):
+        self.path, self.sample_rate, self.samples = path, sample_rate, samples
+
+    def part(self, first, count):
+        start, duration = first / self.sample_rate, count / self.sample_rate
+        wave, _ = read(self.path, self.sample_rate, start=start, duration=duration)
+        return fit_length(wave, count)
+
+
+def _whole(clip):
+    return clip.part(0, clip.samples)
+
+
+def rotated_part(clip, first, count):
+    """`count` samples of a clip from `first` on, as if its end met its beginning.
+
+    Zeros end a clip that is shorter.
+
+    Args:
+        clip: Has `samples` and `part`.
+        first: Number of a sample of it.
+        count: Samples to take.
+    """
+    taken = min(count, clip.samples)
+    wave = clip.part(first, min(taken, clip.samples - first))
+    if len(wave) < taken:
+        wave = np.concatenate([wave, clip.part(0, taken - len(wave))])
+    return fit_length(wave, count)
+
+
+def centre_part(clip, count):
+    """`count` samples from the middle of a clip; zeros end a shorter one."""
+    taken = min(count, clip.samples)
+    return fit_length(clip.part((clip.samples - taken) // 2, taken), count)
 
 
 def fit_length(wave, samples):

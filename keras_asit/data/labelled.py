@@ -1,19 +1,24 @@
 """Clips with labels: what a classifier trains on and is measured by."""
 
+import numpy as np
+
+from keras_asit import replicas
 from keras_asit.audio import AudioError
+from keras_asit.data import mixup as mixing
 from keras_asit.data.batches import (
+    available_cpus,
     checked_seed,
     feature_layer,
     make_batches,
 )
-from keras_asit.data.clips import (
-    ClipReader,
-    centre_crop,
-    circular_shift,
-    random_crop,
-)
+from keras_asit.data.clip_source import clip_source
+from keras_asit.data.clips import ClipReader, centre_part, rotated_part
 from keras_asit.data.examples import ClipExamples
-from keras_asit.data.sources import as_manifest
+from keras_asit.data.sampling import Balanced, InOrder, Shuffled
+from keras_asit.data.spec_augment import SpecAugment, masked_value
+from keras_asit.data.views import first_samples
+
+SILENT = -1  # number of a clip that only fills up a batch
 
 
 def labelled_dataset(
@@ -28,16 +33,31 @@ def labelled_dataset(
     class_names=None,
     multi_label=None,
     shift_probability=0.0,
+    mixup=0.0,
+    frequency_mask=0,
+    time_mask=0,
+    mask_fill="mean",
+    noise=0.0,
+    roll_frames=0,
+    balanced=False,
     cache=False,
     drop_remainder=None,
-    workers=2,
+    pad_last=None,
+    workers=None,
     max_failure_share=0.05,
 ):
     """Clips of one length with their targets.
 
-    In training clips come in random order and are cropped at random. In
+    In training clips come in random order, are cropped at random, and are augmented
+    as far as is asked for, in the manner of AST (section 7 of the specification). In
     evaluation they keep the manifest's order, are cropped in the middle, and
     the last batch may be smaller. Shorter clips end in zeros.
+
+    Where several devices share a batch, the last batch of evaluation is filled up with
+    silent clips of weight 0 (`pad_last`), so that it can be shared too. The other
+    weights are so that the mean over all slots is the mean over the clips: `evaluate`
+    counts each clip once, in the loss and in `weighted_metrics`. `predict` gives rows
+    for the silent clips as well; they are the last.
 
     A clip that cannot be read is passed over. In training the next readable
     clip takes its place, with its own target, so that epochs keep their
@@ -46,7 +66,7 @@ def labelled_dataset(
     out; compare predictions with the targets that the dataset gives.
 
     Args:
-        source: A `Manifest` with labels, or the path of one.
+        source: A `Manifest` with labels, the path of one, or a folder of shards.
         batch_size: Clips in a batch.
         sample_rate: Rate in Hz that clips are resampled to.
         seconds: Length of a clip.
@@ -60,15 +80,34 @@ def labelled_dataset(
         multi_label: True for multi-hot targets; by default when some clip has
             more than one label.
         shift_probability: In training, probability of a circular shift.
-        cache: Whether waveforms stay in memory once read.
+        mixup: In training, share of the clips that are mixed, as waveforms, with a
+            clip drawn from the whole set; the labels are mixed alike, with a share
+            drawn from Beta(10, 10). Targets are then float32 `[batch, classes]`
+            also where each clip has one label.
+        frequency_mask: In training, mel bins below which the width of a masked band is
+            drawn (SpecAugment).
+        time_mask: The same for frames.
+        mask_fill: What masked features become: `"mean"`, or
+            `"zero_before_normalisation"` as in AST.
+        noise: In training, highest level of the noise added to normalised features;
+            0.1 in AST.
+        roll_frames: In training, most frames that features are rolled in time; 10 in
+            AST.
+        balanced: In training, whether clips are drawn with replacement so that
+            classes come alike (`keras_asit.data.sampling.Balanced`); an epoch has as
+            many as there are clips.
+        cache: Whether waveforms stay in memory once read, up to 4 GiB.
         drop_remainder: Whether clips that fill no batch are left out; by
             default in training.
-        workers: Threads that read.
+        pad_last: In evaluation, whether the last batch is filled up with clips of
+            weight 0; by default where more than one device shares a batch.
+        workers: Threads that read; one a processor by default.
         max_failure_share: Share of clips that may be unreadable.
 
     Output shape:
         Batches `(x, y)`: x `[batch, frames, mel bins]` or `[batch, samples]`,
-        float32; y int32 `[batch]`, or multi-hot float32 `[batch, classes]`. A
+        float32; y int32 `[batch]`, or multi-hot float32 `[batch, classes]`. With
+        `pad_last` `(x, y, weights)`: weights float32 `[batch]`. A
         `tf.data.Dataset` on the TensorFlow backend, a
         `keras.utils.PyDataset` on the others.
 
@@ -88,53 +127,118 @@ def labelled_dataset(
     >>> tuple(x.shape), tuple(y.shape)
     ((4, 32, 128), (4,))
     """
-    if seconds <= 0 or not 0 <= shift_probability <= 1:
+    if seconds <= 0 or not 0 <= shift_probability <= 1 or not 0 <= mixup <= 1:
         raise ValueError(
-            "Expected seconds > 0 and shift_probability in [0, 1]. "
-            f"Received: {seconds}, {shift_probability}"
+            "Expected seconds > 0, shift_probability and mixup in [0, 1]. "
+            f"Received: {seconds}, {shift_probability}, {mixup}"
         )
     seed = checked_seed(seed)
     samples = round(seconds * sample_rate)
     frontend = feature_layer(features, frontend, sample_rate, samples)
-    manifest = as_manifest(source)
-    targets = manifest.targets(class_names, multi_label)
-    reader = ClipReader(manifest.paths, sample_rate, cache, max_failure_share)
-    kind = _TrainingClips if training else _EvaluationClips
-    examples = kind(reader, targets, samples, seed, shift_probability, workers)
-    if drop_remainder is None:
-        drop_remainder = training
+    constants = (getattr(frontend, name, None) for name in ("mean", "std"))
+    augmented = SpecAugment(
+        frequency_mask,
+        time_mask,
+        masked_value(mask_fill, *constants),
+        noise,
+        roll_frames,
+    )
+    if frontend is None and not augmented.changes_nothing:
+        raise ValueError(
+            "Expected no masks, noise or roll with features=\"waveform\": they change "
+            'features. Use features="fbank"'
+        )
+    clips = clip_source(source, sample_rate)
+    targets = clips.manifest.class_indices(class_names, multi_label)
+    reader = ClipReader(clips, sample_rate, cache, max_failure_share)
+    drop_remainder = training if drop_remainder is None else drop_remainder
+    if not training:
+        pad_last = replicas.share_a_batch() if pad_last is None else pad_last
+        size = batch_size if pad_last and not drop_remainder else None
+        examples = EvaluationClips(reader, targets, samples, seed, workers, size)
+        return make_batches(examples, batch_size, frontend, drop_remainder, workers)
+    examples = TrainingClips(
+        reader,
+        targets,
+        seed,
+        Balanced(targets) if balanced else Shuffled(range(len(reader))),
+        samples,
+        shift_probability,
+        mixup,
+        None if augmented.changes_nothing else augmented,
+    )
     return make_batches(examples, batch_size, frontend, drop_remainder, workers)
 
 
-class _TrainingClips(ClipExamples):
-    """Random crops with targets, shuffled."""
+class TrainingClips(ClipExamples):
+    """Random crops with targets, augmented."""
 
-    def __init__(self, reader, targets, samples, seed, shift_probability, workers):
-        shapes, dtypes = [(samples,), targets.shape[1:]], ["float32", targets.dtype]
-        super().__init__(reader, range(len(reader)), True, seed, shapes, dtypes)
+    def __init__(
+        self, reader, targets, seed, sampler, samples, shift, mixup_rate, augmented
+    ):
+        of_target = (targets.num_classes,) if mixup_rate else targets.shape
+        dtype = "float32" if mixup_rate else targets.dtype
+        shapes, dtypes = [(samples,), of_target], ["float32", dtype]
+        super().__init__(reader, seed, shapes, dtypes, sampler, augmented)
         self.targets, self.samples = targets, samples
-        self.shift_probability = shift_probability
+        self.shift, self.mixup_rate = shift, mixup_rate
 
-    def read(self, epoch, index, rng):
-        wave, index = self.reader.read_or_next(index)
-        wave = circular_shift(wave, rng, self.shift_probability)
-        return random_crop(wave, self.samples, rng), self.targets[index]
+    def read(self, epoch, index, key):
+        wave, index = self._crop(index, key)
+        if not self.mixup_rate:
+            return wave, self.targets[index]
+        target = self._multi_hot(index)
+        drawn = mixing.draw(key, self.mixup_rate, len(self.reader))
+        if drawn is None:
+            return wave, target
+        partner, share = drawn
+        other, partner = self._crop(partner, key)
+        mixed = share * target + (1.0 - share) * self._multi_hot(partner)
+        return mixing.mix(wave, other, share), mixed
+
+    def _multi_hot(self, index):
+        target = np.zeros(self.targets.num_classes, "float32")
+        target[self.targets.row(index)] = 1.0
+        return target
+
+    def _crop(self, index, key):
+        def crop(clip):
+            [first] = first_samples(key, clip.samples, self.samples, 1, self.shift)
+            return rotated_part(clip, int(first), self.samples)
+
+        return self.reader.attempt_from(index, crop, self.samples)
 
 
-class _EvaluationClips(ClipExamples):
-    """The middle of each readable clip with its target, in order."""
+class EvaluationClips(ClipExamples):
+    """The middle of each readable clip with its target, in order.
 
-    def __init__(self, reader, targets, samples, seed, shift_probability, workers):
-        shapes, dtypes = [(samples,), targets.shape[1:]], ["float32", targets.dtype]
-        indices = reader.readable(workers)
-        super().__init__(reader, indices, False, seed, shapes, dtypes)
+    With `batch_size` the last batch is full: silent clips of weight 0 end it.
+    """
+
+    def __init__(self, reader, targets, samples, seed, workers, batch_size=None):
+        shapes, dtypes = [(samples,), targets.shape], ["float32", targets.dtype]
+        indices = reader.readable(workers or available_cpus())
+        self.clips, slots = len(indices), len(indices)
+        self.is_weighted = batch_size is not None
+        if self.is_weighted:
+            shapes, dtypes = [*shapes, ()], [*dtypes, "float32"]
+            slots = -(-self.clips // batch_size) * batch_size
+            indices = np.pad(indices, (0, slots - self.clips), constant_values=SILENT)
+        self.weight = slots / max(1, self.clips)
+        super().__init__(reader, seed, shapes, dtypes, InOrder(indices))
         self.targets, self.samples = targets, samples
 
-    def read(self, epoch, index, rng):
-        wave = self.reader.read(index)
+    def read(self, epoch, index, key):
+        if index == SILENT:
+            return *map(np.zeros, self.shapes[:2]), 0.0
+        wave = self.reader.attempt(
+            index, lambda clip: centre_part(clip, self.samples), self.samples
+        )
         if wave is None:
             raise AudioError(
-                self.reader.paths[index],
+                self.reader.clips.name(index),
                 "could be read when the dataset was made, and no longer can.",
             )
-        return centre_crop(wave, self.samples), self.targets[index]
+        weight = [self.weight] if self.is_weighted else []
+        return wave, self.targets[index], *weight
+

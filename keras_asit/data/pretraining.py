@@ -1,15 +1,17 @@
 """Clips to clean views: what the pretrainer trains on."""
 
+import functools
+
 import numpy as np
 
-from keras_asit.data.batches import (
-    checked_seed,
-    feature_layer,
-    make_batches,
-)
-from keras_asit.data.clips import ClipReader, circular_shift, random_crop
+from keras_asit.data.batches import checked_seed, feature_layer, make_batches
+from keras_asit.data.clips import ClipReader, rotated_part
 from keras_asit.data.examples import ClipExamples
-from keras_asit.data.sources import as_manifest
+from keras_asit.data.sampling import InOrder, Shuffled
+from keras_asit.data.clip_source import clip_source
+from keras_asit.data.shards.reading import ShardClips
+from keras_asit.data.shards.streaming import stream_views
+from keras_asit.data.views import first_samples
 
 
 def pretraining_dataset(
@@ -25,8 +27,9 @@ def pretraining_dataset(
     shuffle=True,
     cache=False,
     drop_remainder=True,
-    workers=2,
+    workers=None,
     max_failure_share=0.05,
+    service=None,
 ):
     """Clean views of clips without labels, shuffled anew in every epoch.
 
@@ -42,7 +45,8 @@ def pretraining_dataset(
     or on the backend. An epoch is one pass over the dataset.
 
     Args:
-        source: A `Manifest`, the path of one, or a list of audio paths.
+        source: A `Manifest`, the path of one, a list of audio paths, or a folder of
+            shards (`asit shards`).
         batch_size: Clips in a batch.
         sample_rate: Rate in Hz that clips are resampled to.
         crop_seconds: Length of a view.
@@ -57,7 +61,7 @@ def pretraining_dataset(
         shuffle: Whether clips come in random order.
         cache: Whether waveforms stay in memory after the first epoch.
         drop_remainder: Whether clips that fill no batch are left out.
-        workers: Threads that read.
+        workers: Threads that read; one a processor by default.
         max_failure_share: Share of clips that may be unreadable.
 
     Output shape:
@@ -87,24 +91,41 @@ def pretraining_dataset(
     seed = checked_seed(seed)
     samples = round(crop_seconds * sample_rate)
     frontend = feature_layer(features, frontend, sample_rate, samples)
-    reader = ClipReader(
-        as_manifest(source).paths, sample_rate, cache, max_failure_share
+    clips = clip_source(source, sample_rate)
+    reader = ClipReader(clips, sample_rate, cache, max_failure_share)
+    sampler = (Shuffled if shuffle else InOrder)(range(len(reader)))
+    examples = Views(reader, seed, sampler, views, samples, shift_probability)
+    in_graph = None
+    if isinstance(clips, ShardClips) and not cache and clips.is_at_rate_of_shards:
+        in_graph = functools.partial(
+            stream_views, shards=clips.shards, shuffle=shuffle, service=service
+        )
+    elif service is not None:
+        raise ValueError(
+            "Expected shards at sample_rate, and cache=False, for a tf.data service: "
+            f"its workers read nothing else. Received: {source!r}. Write some: asit "
+            "shards MANIFEST OUT"
+        )
+    return make_batches(
+        examples, batch_size, frontend, drop_remainder, workers, in_graph
     )
-    examples = _Views(reader, shuffle, seed, views, samples, shift_probability)
-    return make_batches(examples, batch_size, frontend, drop_remainder, workers)
 
 
-class _Views(ClipExamples):
+class Views(ClipExamples):
     """Random crops of each clip: `[views, samples]`."""
 
-    def __init__(self, reader, shuffle, seed, views, samples, shift_probability):
-        indices, shapes = range(len(reader)), [(views, samples)]
-        super().__init__(reader, indices, shuffle, seed, shapes, ["float32"])
+    def __init__(self, reader, seed, sampler, views, samples, shift_probability):
+        super().__init__(reader, seed, [(views, samples)], ["float32"], sampler)
         self.views, self.samples = views, samples
         self.shift_probability = shift_probability
 
-    def read(self, epoch, index, rng):
-        wave, _ = self.reader.read_or_next(index)
-        wave = circular_shift(wave, rng, self.shift_probability)
-        crops = [random_crop(wave, self.samples, rng) for _ in range(self.views)]
+    def read(self, epoch, index, key):
+        def crops(clip):
+            starts = first_samples(
+                key, clip.samples, self.samples, self.views, self.shift_probability
+            )
+            return [rotated_part(clip, int(start), self.samples) for start in starts]
+
+        needed = self.views * self.samples
+        crops, _ = self.reader.attempt_from(index, crops, needed)
         return (np.stack(crops),)

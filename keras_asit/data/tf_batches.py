@@ -8,17 +8,25 @@ import time
 import numpy as np
 
 from keras_asit.audio import AudioError
+from keras_asit.data import draws
 from keras_asit.data.clips import TooManyBrokenFiles
 from keras_asit.data.examples import BATCHES_AHEAD
 
 
-def tf_batches(examples, batch_size, steps, frontend, workers):
-    """The batches as `tf.data`; every new iterator is the next epoch."""
+def tf_batches(passes, frontend, workers):
+    """The batches as `tf.data`; every new iterator is the next pass.
+
+    Args:
+        passes: A `Passes`.
+        frontend: Layer that turns the waveforms into features, or None.
+        workers: Clips that are read at once.
+    """
     import tensorflow as tf
 
-    calls = _TFCalls(examples, steps, batch_size)
+    examples, steps, batch_size = passes.examples, passes.steps, passes.batch_size
+    calls = _TFCalls(passes)
 
-    def rows_of_epoch(_):
+    def rows_of_pass(_):
         rows = tf.numpy_function(calls.rows, [], tf.int64)
         return tf.data.Dataset.from_tensor_slices(tf.ensure_shape(rows, (None, 2)))
 
@@ -28,9 +36,8 @@ def tf_batches(examples, batch_size, steps, frontend, workers):
         arrays = _checked(error, arrays)
         for array, shape in zip(arrays, examples.shapes):
             array.set_shape(shape)
-        if frontend is not None:
-            shape = frontend.compute_output_shape(examples.shapes[0])
-            arrays[0] = tf.ensure_shape(frontend(arrays[0]), shape)
+        key = draws.key(examples.seed, row[0], row[1])
+        arrays[0] = as_features(arrays[0], frontend, examples, key)
         return tuple(arrays)
 
     def report_after_last(step, arrays):
@@ -42,11 +49,37 @@ def tf_batches(examples, batch_size, steps, frontend, workers):
         arrays = _checked(error, arrays)
         return tuple(arrays) if len(arrays) > 1 else arrays[0]
 
-    only_full = steps * batch_size <= len(examples.indices)  # gives a static batch
-    dataset = tf.data.Dataset.from_tensors(0).flat_map(rows_of_epoch)
+    dataset = tf.data.Dataset.from_tensors(0).flat_map(rows_of_pass)
     dataset = dataset.map(to_example, num_parallel_calls=workers, deterministic=True)
-    dataset = dataset.batch(batch_size, drop_remainder=only_full)
+    dataset = dataset.batch(batch_size, drop_remainder=passes.all_are_full)
     dataset = dataset.enumerate().map(report_after_last)
+    return with_length(dataset, steps)
+
+
+def as_features(waveforms, frontend, examples, key):
+    """Features of the waveforms `[..., S]` of a clip; the waveforms without a frontend.
+
+    Args:
+        waveforms: A tensor of known shape.
+        frontend: A `LogMelFilterbank`, or None.
+        examples: The `ClipExamples` that they belong to.
+        key: The clip's, of `draws.key`.
+    """
+    import tensorflow as tf
+
+    if frontend is None:
+        return waveforms
+    shape = frontend.compute_output_shape(waveforms.shape)
+    features = tf.ensure_shape(frontend(waveforms), shape)
+    if examples.augmented_features is not None:
+        features = tf.ensure_shape(examples.augmented_features(features, key), shape)
+    return features
+
+
+def with_length(dataset, steps):
+    """The dataset, read ahead, with its length, and not shared out by files."""
+    import tensorflow as tf
+
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
     options = tf.data.Options()
     by_data = tf.data.experimental.AutoShardPolicy.DATA  # there are no files to share
@@ -91,18 +124,13 @@ def _come_to_rest(quiet_seconds=0.1):
 class _TFCalls:
     """What `tf.data` calls back into Python for; errors are returned as texts."""
 
-    def __init__(self, examples, steps, batch_size):
+    def __init__(self, passes):
         _finish_reading_with_the_program()
-        self.examples = examples
-        self.clips = steps * batch_size
-        self._epoch, self._lock = 0, threading.Lock()
+        self.passes, self.examples = passes, passes.examples
 
     def rows(self):
-        """(epoch, clip number) of every clip of the next epoch."""
-        with self._lock:
-            epoch, self._epoch = self._epoch, self._epoch + 1
-        order = self.examples.order(epoch)[: self.clips]
-        return np.stack([np.full_like(order, epoch), order], axis=-1)
+        """(epoch, clip number) of every clip of the next pass."""
+        return self.passes.rows_from(self.passes.begin())
 
     def example(self, epoch, index):
         if _program_ends.is_set():

@@ -9,6 +9,8 @@ from keras import ops
 
 from keras_asit.audio import read
 from keras_asit.layers.dense import dense
+from keras_asit.losses import ClassCrossentropy, class_accuracy
+from keras_asit.models.normalisation import warn_if_far
 from keras_asit.models.shapes import checked_shape
 
 POOLINGS = ("cls", "mean", "cls+mean")
@@ -118,21 +120,35 @@ class ASiTClassifier(keras.Model):
         return (input_shape[0], self.num_classes)
 
     def compile(self, optimizer="adam", loss="auto", metrics="auto", **kwargs):
-        """As `keras.Model.compile`, with the task's loss and metric by default."""
+        """As `keras.Model.compile`, with the task's loss and metric by default.
+
+        The default metric is weighted: clips that only fill up the last batch of a
+        `labelled_dataset` have weight 0.
+        """
         if loss == "auto":
             loss = (
                 keras.losses.BinaryCrossentropy(from_logits=True)
                 if self.multi_label
-                else keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+                else ClassCrossentropy()
             )
         if metrics == "auto":
             # Of logits: 0 is a probability of a half.
-            metrics = (
-                [keras.metrics.BinaryAccuracy(threshold=0.0)]
+            metrics = None
+            accuracy = (
+                keras.metrics.BinaryAccuracy(threshold=0.0)
                 if self.multi_label
-                else ["accuracy"]
+                else keras.metrics.MeanMetricWrapper(class_accuracy, name="accuracy")
             )
+            kwargs.setdefault("weighted_metrics", [accuracy])
         super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
+
+    def fit(self, x=None, *args, **kwargs):
+        """As `keras.Model.fit`.
+
+        Warns where the first batch is far from the frontend's mean and deviation.
+        """
+        warn_if_far(x, self.backbone)
+        return super().fit(x, *args, **kwargs)
 
     def compile_from_config(self, config):
         """Compiles a loaded model as it was when it was saved, optimizer included."""

@@ -6,7 +6,7 @@ from keras import ops
 from keras_asit import losses, replicas, schedules
 from keras_asit.callbacks.ema_teacher import EMATeacher
 from keras_asit.layers.patch_embedding import patchify
-from keras_asit.models import heads, profiles, teacher
+from keras_asit.models import heads, normalisation, profiles, teacher
 from keras_asit.models.views import check_views, crossed_views, merge_views
 from keras_asit.optimizers import ScheduledAdamW, clipping
 
@@ -324,13 +324,17 @@ class ASiTPretrainer(keras.Model):
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
-    def fit(self, *args, callbacks=None, **kwargs):
-        """As `keras.Model.fit`, with an `EMATeacher` among the callbacks."""
+    def fit(self, x=None, *args, callbacks=None, **kwargs):
+        """As `keras.Model.fit`, with an `EMATeacher` among the callbacks.
+
+        Warns where the first batch is far from the frontend's mean and deviation.
+        """
+        normalisation.warn_if_far(x, self.student)
         self._choose_what_is_trained()
         callbacks = [] if callbacks is None else keras.tree.flatten(callbacks)
         if not any(isinstance(callback, EMATeacher) for callback in callbacks):
             callbacks.append(EMATeacher())
-        return super().fit(*args, callbacks=callbacks, **kwargs)
+        return super().fit(x, *args, callbacks=callbacks, **kwargs)
 
     def get_config(self):
         layer = None

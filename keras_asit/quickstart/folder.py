@@ -85,7 +85,7 @@ def draw(out, task, model, pretrainer, history, histories, scores, floor):
 
 def _readable_clips(manifest, sample_rate, number=4):
     """Up to `number` clips from all over a manifest."""
-    reader = data.ClipReader(manifest.paths, sample_rate, max_failure_share=1.0)
+    reader = data.ClipReader(manifest, sample_rate, max_failure_share=1.0)
     starts = np.linspace(0, len(manifest), number, endpoint=False).astype(int)
     return manifest.take(sorted({reader.read_or_next(i)[1] for i in starts}))
 

@@ -214,7 +214,7 @@ def floor_accuracy(train, test, frontend):
     plain = type(frontend).from_config({**frontend.get_config(), "num_frames": None})
 
     def statistics(manifest):
-        reader = data.ClipReader(manifest.paths, frontend.sample_rate, cache=True)
+        reader = data.ClipReader(manifest, frontend.sample_rate, cache=True)
         readable = reader.readable()
         waves = (_at_least(reader.read(index), plain) for index in readable)
         fbanks = (training.clip_log_mel(wave, plain) for wave in waves)

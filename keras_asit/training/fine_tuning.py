@@ -140,7 +140,7 @@ def clip_probabilities(classifier, clips):
     """
     backbone = classifier.backbone
     frontend = backbone.frontend
-    reader = data.ClipReader(clips.paths, frontend.sample_rate, cache=True)
+    reader = data.ClipReader(clips, frontend.sample_rate, cache=True)
     indices = reader.readable()
     samples = frontend.samples(backbone.num_frames)
     windows = [cover(reader.read(index), samples) for index in indices]

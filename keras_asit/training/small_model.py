@@ -131,7 +131,7 @@ def normalisation(manifest, frontend, clips=200, seed=0):
     plain = LogMelFilterbank.from_config(config)
     chosen = np.random.default_rng(seed).permutation(len(manifest))[:clips]
     reader = data.ClipReader(
-        manifest.paths[np.sort(chosen)], plain.sample_rate, max_failure_share=1.0
+        manifest.take(np.sort(chosen)), plain.sample_rate, max_failure_share=1.0
     )
     count, total, squares = 0, 0.0, 0.0
     for index in range(len(reader)):

@@ -124,8 +124,8 @@ def test_a_program_that_ends_in_an_error_ends(write_clips):
     script = f"""
 import time
 from keras_asit.data import pretraining, pretraining_dataset
-crop = pretraining.random_crop
-pretraining.random_crop = lambda *given: time.sleep(0.005) or crop(*given)
+crop = pretraining.rotated_part
+pretraining.rotated_part = lambda *given: time.sleep(0.005) or crop(*given)
 paths = {[str(path) for path in write_clips(6)]!r} * 200
 views = iter(pretraining_dataset(paths, 32, sample_rate=8000, crop_seconds=0.25))
 next(views)

@@ -5,13 +5,15 @@ import numpy as np
 import pytest
 import soundfile
 
+from keras_asit.audio import AudioError
+from keras_asit.data import Manifest, clips
 from keras_asit.data.clips import (
     ClipReader,
     TooManyBrokenFiles,
-    centre_crop,
-    circular_shift,
+    Waveform,
+    centre_part,
     fit_length,
-    random_crop,
+    rotated_part,
 )
 
 
@@ -26,7 +28,7 @@ def test_reads_at_the_rate_asked_for(write_clips):
 def test_cache_reads_a_file_once(write_clips):
     paths = write_clips(1)
     plain, cached = ClipReader(paths, 8000), ClipReader(paths, 8000, cache=True)
-    assert cached.read(0) is cached.read(0)
+    assert np.shares_memory(cached.read(0), cached.read(0))
     np.testing.assert_array_equal(plain.read(0), cached.read(0))
 
 
@@ -118,27 +120,61 @@ def test_share_out_of_range(write_clips):
         ClipReader(write_clips(1), 8000, max_failure_share=5)
 
 
-def test_circular_shift_rotates_with_its_probability():
-    wave, rng = np.arange(50.0), np.random.default_rng(0)
-    np.testing.assert_array_equal(circular_shift(wave, rng, 0.0), wave)
-    shifted = [circular_shift(wave, rng, 0.5) for _ in range(2000)]
-    for rotated in shifted[:20]:
-        np.testing.assert_array_equal(np.roll(rotated, int(rotated[0])), wave)
-    moved = np.mean([rotated[0] != 0 for rotated in shifted])
-    # 0.5 * 49 / 50, within four standard deviations of 2000 draws
-    assert abs(moved - 0.49) < 4 * np.sqrt(0.25 / 2000)
+def test_of_a_long_clip_only_parts_are_decoded(write_clips, monkeypatch):
+    decoded, read = [], clips.read
+
+    def counted(*args, **kwargs):
+        wave, rate = read(*args, **kwargs)
+        decoded.append(len(wave))
+        return wave, rate
+
+    monkeypatch.setattr(clips, "read", counted)
+    [path] = write_clips(1, seconds=4.0)
+    whole = soundfile.read(path, dtype="float32")[0]
+    reader = ClipReader([path], 8000)
+    part = reader.attempt(0, lambda clip: rotated_part(clip, 31_000, 2000), 2000)
+    np.testing.assert_array_equal(part, np.r_[whole[31_000:], whole[:1000]])
+    assert decoded == [1000, 1000]
+    reader.attempt(0, lambda clip: clip.part(0, 30_000), 30_000)
+    assert decoded[2:] == [32_000]  # most of it: at once
 
 
-def test_random_crop_begins_anywhere():
-    rng = np.random.default_rng(0)
-    starts = [random_crop(np.arange(10), 7, rng)[0] for _ in range(200)]
-    assert set(starts) == {0, 1, 2, 3}
-    assert random_crop(np.arange(7), 7, rng).tolist() == list(range(7))
+def test_a_file_that_breaks_off_in_a_part_is_remembered(write_clips, monkeypatch):
+    def broken(path, *args, **kwargs):
+        raise AudioError(path, "breaks off")
+
+    monkeypatch.setattr(clips, "read", broken)
+    paths = write_clips(3, seconds=4.0)
+    reader = ClipReader(paths, 8000, max_failure_share=0.5)
+    assert reader.attempt(1, lambda clip: clip.part(100, 200), 200) is None
+    assert reader.failures == {paths[1]: "breaks off"}
+
+
+def test_a_full_cache_takes_no_more(write_clips, monkeypatch):
+    monkeypatch.setattr(clips, "CACHE_BYTES", 10_000)
+    reader = ClipReader(write_clips(4), 8000, cache=True)  # 16 kB each
+    assert np.shares_memory(reader.read(0), reader.read(0))
+    assert not np.shares_memory(reader.read(1), reader.read(1))
+
+
+def test_links_out_of_the_folder_are_not_opened(tmp_path, write_clips):
+    outside = write_clips(1)[0]
+    folder = tmp_path / "set"
+    folder.mkdir()
+    (folder / "a.wav").symlink_to(outside)
+    manifest = Manifest(
+        [str(folder / "a.wav")], root=str(folder), allow_outside=False
+    )
+    reader = ClipReader(manifest, 8000, max_failure_share=1.0)
+    assert reader.read(0) is None
+    assert "lies outside" in reader.failures[manifest.paths[0]]
+    manifest.allow_outside = True
+    assert ClipReader(manifest, 8000).read(0) is not None
 
 
 def test_fixed_lengths():
-    assert random_crop(np.ones(2), 4, np.random.default_rng(0)).tolist() == [1, 1, 0, 0]
+    assert rotated_part(Waveform(np.ones(2)), 1, 4).tolist() == [1, 1, 0, 0]
     assert fit_length(np.arange(5), 3).tolist() == [0, 1, 2]
     assert fit_length(np.ones(2), 3).tolist() == [1, 1, 0]
-    assert centre_crop(np.arange(6), 2).tolist() == [2, 3]
-    assert centre_crop(np.ones(1), 2).tolist() == [1, 0]
+    assert centre_part(Waveform(np.arange(6)), 2).tolist() == [2, 3]
+    assert centre_part(Waveform(np.ones(1)), 2).tolist() == [1, 0]

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from keras_asit.audio import LogMelFilterbank
-from keras_asit.data import pretraining_dataset, read_manifest
+from keras_asit.data import draws, pretraining_dataset, read_manifest
 from keras_asit.models import ASiTBackbone
 
 SHORT = {"sample_rate": 8000, "crop_seconds": 0.25}
@@ -24,11 +24,13 @@ def plain_loop(paths, seed, epoch, batch_size, views=2, samples=2000):
     order = np.random.default_rng((seed, epoch)).permutation(len(paths))
     rows = []
     for index in order[: len(paths) // batch_size * batch_size]:
-        rng = np.random.default_rng((seed, epoch, index))
+        key = draws.key(seed, epoch, index)
         wave = soundfile.read(paths[index], dtype="float32")[0]
-        if rng.random() < 0.5:
-            wave = np.roll(wave, rng.integers(len(wave)))
-        starts = [rng.integers(len(wave) - samples + 1) for _ in range(views)]
+        amount, chance = draws.uniforms(key, "shift", 2)
+        if chance < 0.5:
+            wave = np.roll(wave, int(amount * len(wave)))
+        spare = len(wave) - samples + 1
+        starts = [int(u * spare) for u in draws.uniforms(key, "crop", views)]
         rows.append([wave[start : start + samples] for start in starts])
     return np.reshape(rows, (-1, batch_size, views, samples))
 

@@ -5,24 +5,26 @@ import pytest
 
 from keras_asit.data.clips import ClipReader
 from keras_asit.data.examples import ClipExamples
+from keras_asit.data.passes import Passes
 from keras_asit.data.py_batches import PyBatches
+from keras_asit.data.sampling import Shuffled
 
 
 class Starts(ClipExamples):
     """The first samples of each clip."""
 
-    def read(self, epoch, index, rng):
+    def read(self, epoch, index, key):
         return (self.reader.read(index)[:4],)
 
 
 def py_batches(paths, batch_size=2):
     """The batches that JAX and PyTorch get, and those of their first epoch."""
-    examples = Starts(
-        ClipReader(paths, 8000), range(len(paths)), True, 0, [(4,)], ["float32"]
-    )
+    sampler = Shuffled(range(len(paths)))
+    examples = Starts(ClipReader(paths, 8000), 0, [(4,)], ["float32"], sampler)
     rows = [examples.example(0, index)[0] for index in examples.order(0)]
     expected = np.reshape(rows, (-1, batch_size, 4))
-    return PyBatches(examples, batch_size, len(expected), None, 2), expected
+    passes = Passes(examples, batch_size, len(expected))
+    return PyBatches(passes, None, 2), expected
 
 
 def test_a_pass_ends_with_its_last_batch(write_clips):

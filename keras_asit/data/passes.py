@@ -1,0 +1,124 @@
+"""Which batches a pass over a dataset gives, and from where a restored one goes on."""
+
+import threading
+
+import numpy as np
+
+
+class Passes:
+    """The batches of all epochs, one behind the other, and where the next pass begins.
+
+    A pass has as many batches as an epoch. Passes begin where epochs do, until a
+    position within an epoch is restored: a pass then goes on into the next epoch.
+    So a run that was interrupted sees the very batches that it would have seen.
+
+    Args:
+        examples: A `ClipExamples`.
+        batch_size: Clips in a batch.
+        steps: Batches of an epoch.
+    """
+
+    def __init__(self, examples, batch_size, steps):
+        self.examples = examples
+        self.batch_size, self.steps = batch_size, steps
+        self.next = 0  # batches before the next pass
+        self._lock = threading.Lock()
+        self._orders = {}
+
+    @property
+    def all_are_full(self):
+        """Whether no batch is smaller than the others."""
+        return self.steps * self.batch_size <= len(self.examples.sampler)
+
+    def begin(self):
+        """The number of the first batch of a new pass, counted over all epochs."""
+        with self._lock:
+            first, self.next = self.next, self.next + self.steps
+        return first
+
+    def rows(self, batch):
+        """Epoch and numbers of the clips of a batch, the last of an epoch the rest."""
+        epoch, step = divmod(batch, self.steps)
+        order = self._order(epoch)[: self.steps * self.batch_size]
+        return epoch, order[step * self.batch_size : (step + 1) * self.batch_size]
+
+    def spans_from(self, batch):
+        """Epoch, first clip and number of clips `[1 or 2, 3]` of the pass from there."""
+        epoch, step = divmod(batch, self.steps)
+        clips, first = self.steps * self.batch_size, step * self.batch_size
+        spans = [(epoch, first, clips - first), (epoch + 1, 0, first)]
+        return np.array(spans if step else spans[:1], "int64")
+
+    def rows_from(self, batch):
+        """(epoch, number) `[N, 2]` of every clip of the pass that begins there."""
+        parts = []
+        for epoch, first, count in self.spans_from(batch):
+            clips = self._order(epoch)[first : first + count]
+            parts.append(np.stack([np.full_like(clips, epoch), clips], axis=-1))
+        return np.concatenate(parts)
+
+    def first_examples(self, count):
+        """Arrays of the first clips of the first epoch, at most a batch of them."""
+        _, clips = self.rows(0)
+        return [self.examples.example(0, int(clip)) for clip in clips[:count]]
+
+    def state(self, batches):
+        """The position after so many batches, to be saved with a checkpoint.
+
+        Args:
+            batches: Batches that were trained on since the beginning, over all epochs:
+                the optimiser's iterations. What was only read ahead does not count.
+
+        Returns:
+            A dict for JSON: the batches, and what they are batches of.
+        """
+        return {"batches": int(batches), **self._identity()}
+
+    def restore(self, state):
+        """Let the next pass begin at a position.
+
+        Args:
+            state: What `state` returned, of a dataset of the same clips and options.
+
+        Raises:
+            ValueError: where it is the position in another dataset.
+        """
+        mine = self._identity()
+        other = [name for name in mine if state.get(name) != mine[name]]
+        if other or state.get("batches", -1) < 0:
+            received = {name: state.get(name) for name in other or ["batches"]}
+            expected = {name: mine.get(name, "0 or more") for name in received}
+            raise ValueError(
+                f"Expected a position in this dataset, {expected}. Received: {received}."
+                " Make the dataset of the same clips, with the same options"
+            )
+        self._check_is_whole(state["batches"])
+        with self._lock:
+            self.next = int(state["batches"])
+
+    def _check_is_whole(self, batches):
+        """A pass that goes on into the next epoch has no room for a smaller batch."""
+        if not self.all_are_full and batches % self.steps:
+            raise ValueError(
+                f"Expected a multiple of {self.steps} batches, whole epochs: the last "
+                f"batch of an epoch is smaller. Received: {batches}. Make the dataset "
+                "with drop_remainder=True"
+            )
+
+    def _identity(self):
+        """What must be the same for a position to mean the same batches."""
+        return {
+            "seed": self.examples.seed,
+            "batch_size": self.batch_size,
+            "steps": self.steps,
+            "clips": self.examples.reader.clips.identity(),
+        }
+
+    def _order(self, epoch):
+        """The order of an epoch; the last two are kept."""
+        order = self._orders.get(epoch)
+        if order is None:
+            order = self.examples.order(epoch)
+            kept = {e: o for e, o in self._orders.items() if e in (epoch - 1, epoch + 1)}
+            self._orders = {**kept, epoch: order}
+        return order

@@ -1,0 +1,204 @@
+"""Clips of shards by their number: the source of a `ClipReader`, without TensorFlow."""
+
+import functools
+import hashlib
+import os
+import zlib
+from collections import namedtuple
+from pathlib import Path
+
+import numpy as np
+
+from keras_asit.audio import AudioError
+from keras_asit.audio.reading import resample
+from keras_asit.data.clips import MOST_OF_A_CLIP, Waveform
+from keras_asit.data.manifest_error import ManifestError
+from keras_asit.data.shards.layout import (
+    BYTES,
+    CLIPS,
+    FULL_SCALE,
+    INDEX,
+    NUMBERS,
+    PLAN,
+    ShardIndex,
+)
+from keras_asit.data.sources import read_manifest
+
+# manifest: a `Manifest`; the others: int64 `[N]`, one entry a clip.
+ShardTable = namedtuple("ShardTable", ("manifest", *NUMBERS))
+
+
+def is_shards(path):
+    """Whether a path is of a folder that `asit shards` writes, finished or not."""
+    path = Path(path)
+    return path.name == INDEX or (path / INDEX).exists() or (path / PLAN).is_dir()
+
+
+def read_index(folder):
+    """The `ShardIndex` of a folder, after a look at the shards.
+
+    Raises:
+        ManifestError: where it is missing or damaged, or shards are missing or of
+            another size than it says.
+    """
+    try:
+        index = ShardIndex.from_json((folder / INDEX).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        unfinished = f"no {INDEX}: it is not finished. Run asit shards again"
+        raise ManifestError(folder, [unfinished]) from None
+    except (OSError, ValueError) as error:
+        raise ManifestError(folder, [str(error)]) from error
+    problems = []
+    for shard in index.shards:
+        file, expected = folder / shard["name"], shard["bytes"]
+        found = os.path.getsize(file) if file.is_file() else None
+        if found != expected:
+            found = "no such file" if found is None else f"{found} bytes"
+            problems.append(f"{shard['name']}: expected {expected} bytes, found {found}")
+    if problems:
+        raise ManifestError(folder, [f"{p}. Copy it again" for p in problems])
+    return index
+
+
+def read_clips(folder, index):
+    """`clips.csv` in the order of the manifest that it comes from."""
+    manifest = read_manifest(folder / CLIPS, labels=index.class_names or None)
+    numbers = [np.array(manifest.columns.pop(name), "int64") for name in NUMBERS]
+    order = np.argsort(numbers[0], kind="stable")
+    return ShardTable(manifest.take(order), *(column[order] for column in numbers))
+
+
+class Shards:
+    """A folder that `asit shards` wrote.
+
+    Args:
+        folder: The folder, or its `shards.json`.
+
+    Attributes:
+        sample_rate: Rate of the clips, in Hz.
+        class_names: Names of the classes, in order.
+        files: Paths of the shards.
+        clips: Number of clips.
+
+    Raises:
+        ManifestError: where the folder is not finished, or shards are missing or of
+            another size than when they were written.
+    """
+
+    def __init__(self, folder):
+        folder = Path(folder)
+        self.folder = folder.parent if folder.name == "shards.json" else folder
+        self.index = read_index(self.folder)
+        self.sample_rate = self.index.sample_rate
+        self.class_names = self.index.class_names
+        self.files = [str(self.folder / shard["name"]) for shard in self.index.shards]
+        self.clips = self.index.clips
+
+    def __len__(self):
+        return self.clips
+
+    def __repr__(self):
+        return f"<Shards: {self.clips} clips in {len(self.files)} files>"
+
+    @functools.cached_property
+    def table(self):
+        """The clips by their number in the manifest they come from: a `ShardTable`."""
+        return read_clips(self.folder, self.index)
+
+    @property
+    def manifest(self):
+        """The clips as a `Manifest`, for labels, folds and splits."""
+        return self.table.manifest
+
+
+class ShardClips:
+    """The clips of shards, each read where it lies.
+
+    Args:
+        shards: A `Shards`.
+        sample_rate: Rate in Hz that clips are resampled to.
+    """
+
+    def __init__(self, shards, sample_rate):
+        self.shards, self.sample_rate = shards, sample_rate
+        self._rate = shards.sample_rate
+
+    def __len__(self):
+        return self.shards.clips
+
+    @property
+    def manifest(self):
+        """The clips as a `Manifest`, in the order of their numbers."""
+        return self.shards.manifest
+
+    @property
+    def is_at_rate_of_shards(self):
+        """Whether nothing is resampled."""
+        return self.sample_rate == self._rate
+
+    def name(self, index):
+        return str(self.shards.manifest.paths[index])
+
+    def number(self, index):
+        return int(self.shards.table.clip[index])
+
+    def identity(self):
+        return hashlib.sha256(self.shards.index.to_json().encode()).hexdigest()[:16]
+
+    def absent(self):
+        """None: `Shards` has looked at its files."""
+        return []
+
+    def open(self, index, needed=None):
+        table = self.shards.table
+        clip = _Pcm(
+            self.shards.files[table.shard[index]],
+            self.name(index),
+            int(table.offset[index]),
+            int(table.samples[index]),
+        )
+        if not self.is_at_rate_of_shards:
+            whole = clip.checked(int(table.crc32[index]))
+            return Waveform(resample(whole, self._rate, self.sample_rate))
+        if needed is not None and needed < MOST_OF_A_CLIP * clip.samples:
+            return clip
+        return Waveform(clip.checked(int(table.crc32[index])))
+
+
+class _Pcm:
+    """A clip inside a shard."""
+
+    def __init__(self, file, name, offset, samples):
+        self.file, self.name = file, name
+        self.offset, self.samples = offset, samples
+
+    def part(self, first, count):
+        return from_pcm(self._bytes(first, count))
+
+    def checked(self, crc32):
+        """The whole clip, once it is known to be as it was written."""
+        pcm = self._bytes(0, self.samples)
+        if zlib.crc32(pcm) != crc32:
+            raise AudioError(
+                self.name,
+                f"is damaged in {self.file}: its checksum differs. Remove the shard and "
+                "its entry in done/, and run asit shards again.",
+            )
+        return from_pcm(pcm)
+
+    def _bytes(self, first, count):
+        try:
+            with open(self.file, "rb", buffering=0) as file:
+                file.seek(self.offset + BYTES * first)
+                pcm = file.read(BYTES * count)
+        except OSError as error:
+            raise AudioError(self.name, f"cannot be read: {error}") from error
+        if len(pcm) < BYTES * count:
+            raise AudioError(self.name, f"is cut short in {self.file}.")
+        return pcm
+
+
+def from_pcm(pcm):
+    """float32 `[S]` in [-1, 1) of bytes of 16-bit little-endian samples."""
+    return np.frombuffer(pcm, "<i2").astype("float32") / np.float32(FULL_SCALE)
+

@@ -1,0 +1,96 @@
+import keras
+import numpy as np
+import pytest
+import soundfile
+
+from keras_asit.data import labelled_dataset, pretraining_dataset
+from keras_asit.data.clips import ClipReader
+from keras_asit.data.manifest_error import ManifestError
+from keras_asit.data.shards.layout import INDEX
+from keras_asit.data.shards.reading import ShardClips, Shards
+
+SHORT = {"sample_rate": 8000, "features": "waveform"}
+
+
+def batches(dataset):
+    return [keras.ops.convert_to_numpy(batch) for batch in dataset]
+
+
+def test_clips_are_those_of_the_files(write_shards):
+    paths, folder = write_shards(7)
+    shards = Shards(folder)
+    assert (len(shards), shards.sample_rate) == (7, 8000)
+    reader = ClipReader(ShardClips(shards, 8000), 8000)
+    for clip, path in enumerate(paths):
+        wave = soundfile.read(path, dtype="float32")[0]
+        np.testing.assert_array_equal(reader.read(clip), wave)
+        part = reader.attempt(clip, lambda clip: clip.part(100, 50), 50)
+        np.testing.assert_array_equal(part, wave[100:150])
+    assert len(ClipReader(ShardClips(shards, 16000), 16000).read(0)) == 8000
+    assert shards.manifest.labels.tolist() == [f"class_{i % 2}" for i in range(7)]
+
+
+def test_views_are_those_of_the_files(write_shards):
+    """In the order of the files too where clips are read one by one."""
+    paths, folder = write_shards(8)
+    options = {"batch_size": 4, "crop_seconds": 0.25, "seed": 3, "cache": True, **SHORT}
+    of_files, of_shards = (
+        pretraining_dataset(source, **options) for source in (paths, folder)
+    )
+    for _ in range(2):
+        np.testing.assert_array_equal(batches(of_files), batches(of_shards))
+
+
+def test_a_clip_that_is_missing_moves_no_other(write_shards):
+    """The random numbers of a clip are those of its number in the manifest."""
+    paths, folder = write_shards(6, left_out=[2])
+    options = {"batch_size": 1, "crop_seconds": 0.25, "shuffle": False, **SHORT}
+    of_files = batches(pretraining_dataset(paths, **options))
+    del of_files[2]
+    of_shards = batches(pretraining_dataset(folder, cache=True, **options))
+    np.testing.assert_array_equal(of_files, of_shards)
+
+
+def test_labelled_clips(write_shards):
+    _, folder = write_shards(5)
+    dataset = labelled_dataset(folder, 2, seconds=0.25, **SHORT)
+    targets = np.concatenate([keras.ops.convert_to_numpy(y) for _, y in dataset])
+    assert targets.tolist() == [0, 1, 0, 1, 0]
+
+
+def test_a_damaged_clip_is_passed_over(write_shards):
+    _, folder = write_shards(20)
+    shards = Shards(folder)
+    table = shards.table
+    with open(shards.files[table.shard[4]], "r+b") as file:
+        file.seek(int(table.offset[4]) + 10)
+        file.write(b"\x55\xaa\x55")
+    reader = ClipReader(ShardClips(shards, 8000), 8000)
+    assert reader.read(4) is None
+    assert "its checksum differs" in reader.describe_failures()
+    assert reader.read(5) is not None
+
+
+def test_shards_that_are_missing_or_cut_are_listed(write_shards):
+    _, folder = write_shards(9)
+    first, second, _ = Shards(folder).files
+    with open(first, "r+b") as file:
+        file.truncate(100)
+    folder.joinpath(second).unlink()
+    with pytest.raises(ManifestError) as error:
+        Shards(folder)
+    assert [p.split(":")[0] for p in error.value.problems] == [
+        "shard-00000-of-00003.tfrecord",
+        "shard-00001-of-00003.tfrecord",
+    ]
+
+
+def test_a_folder_that_is_not_finished(write_shards):
+    _, folder = write_shards(3)
+    (folder / INDEX).unlink()
+    (folder / "plan").mkdir()
+    with pytest.raises(ManifestError, match="not finished. Run asit shards again"):
+        pretraining_dataset(folder, 1, **SHORT)
+    (folder / INDEX).write_text("{}")
+    with pytest.raises(ManifestError, match="Expected shards.json"):
+        Shards(folder)
