@@ -145,7 +145,7 @@ def labelled_dataset(
     )
     if frontend is None and not augmented.changes_nothing:
         raise ValueError(
-            "Expected no masks, noise or roll with features=\"waveform\": they change "
+            'Expected no masks, noise or roll with features="waveform": they change '
             'features. Use features="fbank"'
         )
     clips = clip_source(source, sample_rate)
@@ -241,4 +241,3 @@ class EvaluationClips(ClipExamples):
             )
         weight = [self.weight] if self.is_weighted else []
         return wave, self.targets[index], *weight
-

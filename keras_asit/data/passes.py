@@ -22,6 +22,7 @@ class Passes:
         self.examples = examples
         self.batch_size, self.steps = batch_size, steps
         self.next = 0  # batches before the next pass
+        self.is_repeatable = True  # else there is no position
         self._lock = threading.Lock()
         self._orders = {}
 
@@ -107,6 +108,11 @@ class Passes:
 
     def _identity(self):
         """What must be the same for a position to mean the same batches."""
+        if not self.is_repeatable:
+            raise ValueError(
+                "Expected a dataset with an order of its own. Received: one of a tf.data "
+                "service, which has none, and so no position. Read the shards without"
+            )
         return {
             "seed": self.examples.seed,
             "batch_size": self.batch_size,
@@ -119,6 +125,8 @@ class Passes:
         order = self._orders.get(epoch)
         if order is None:
             order = self.examples.order(epoch)
-            kept = {e: o for e, o in self._orders.items() if e in (epoch - 1, epoch + 1)}
+            kept = {
+                e: o for e, o in self._orders.items() if e in (epoch - 1, epoch + 1)
+            }
             self._orders = {**kept, epoch: order}
         return order

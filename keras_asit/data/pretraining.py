@@ -2,8 +2,10 @@
 
 import functools
 
+import keras
 import numpy as np
 
+from keras_asit.audio import tensorflow_io
 from keras_asit.data.batches import checked_seed, feature_layer, make_batches
 from keras_asit.data.clips import ClipReader, rotated_part
 from keras_asit.data.examples import ClipExamples
@@ -11,6 +13,7 @@ from keras_asit.data.sampling import InOrder, Shuffled
 from keras_asit.data.clip_source import clip_source
 from keras_asit.data.shards.reading import ShardClips
 from keras_asit.data.shards.streaming import stream_views
+from keras_asit.data.tf_batches import tf_batches
 from keras_asit.data.views import first_samples
 
 
@@ -30,6 +33,7 @@ def pretraining_dataset(
     workers=None,
     max_failure_share=0.05,
     service=None,
+    decoder="soundfile",
 ):
     """Clean views of clips without labels, shuffled anew in every epoch.
 
@@ -42,7 +46,13 @@ def pretraining_dataset(
     the end of an epoch a warning counts and names such clips.
 
     The draws depend on the seed, the epoch and the clip only, not on threads
-    or on the backend. An epoch is one pass over the dataset.
+    or on the backend, nor on whether the clip is a file or in a shard. An epoch is one
+    pass over the dataset. `dataset.state(batches)` is the position after so many
+    batches, a dict for JSON; `restore(state)` of a dataset that is made alike lets its
+    next pass begin there.
+
+    Of a file much longer than its views only these are decoded. On TensorFlow shards
+    are read in the graph, in an order that is the seed's too.
 
     Args:
         source: A `Manifest`, the path of one, a list of audio paths, or a folder of
@@ -63,6 +73,11 @@ def pretraining_dataset(
         drop_remainder: Whether clips that fill no batch are left out.
         workers: Threads that read; one a processor by default.
         max_failure_share: Share of clips that may be unreadable.
+        service: Address of a tf.data service, `"grpc://host:port"`, whose workers make
+            the views of shards: each clip once an epoch, in no certain order, with
+            random numbers of no certain epoch, so without a position.
+        decoder: `"soundfile"`, or `"tensorflow-io"`, which decodes and resamples in
+            the TensorFlow graph where that optional extra works.
 
     Output shape:
         Batches `[batch, views, frames, mel bins]`, or `[batch, views,
@@ -95,20 +110,42 @@ def pretraining_dataset(
     reader = ClipReader(clips, sample_rate, cache, max_failure_share)
     sampler = (Shuffled if shuffle else InOrder)(range(len(reader)))
     examples = Views(reader, seed, sampler, views, samples, shift_probability)
-    in_graph = None
-    if isinstance(clips, ShardClips) and not cache and clips.is_at_rate_of_shards:
-        in_graph = functools.partial(
-            stream_views, shards=clips.shards, shuffle=shuffle, service=service
-        )
-    elif service is not None:
-        raise ValueError(
-            "Expected shards at sample_rate, and cache=False, for a tf.data service: "
-            f"its workers read nothing else. Received: {source!r}. Write some: asit "
-            "shards MANIFEST OUT"
-        )
+    in_graph = _in_graph(clips, cache, shuffle, service, decoder)
     return make_batches(
         examples, batch_size, frontend, drop_remainder, workers, in_graph
     )
+
+
+def _in_graph(clips, cache, shuffle, service, decoder):
+    """What makes the batches where a TensorFlow graph does it all, or None."""
+    if decoder not in ("soundfile", "tensorflow-io"):
+        raise ValueError(
+            f'Expected decoder "soundfile" or "tensorflow-io". Received: {decoder!r}'
+        )
+    on_tensorflow = keras.backend.backend() == "tensorflow"
+    of_shards = isinstance(clips, ShardClips)
+    streams = of_shards and clips.is_at_rate_of_shards and not cache
+    if streams and (on_tensorflow or service is None):
+        return functools.partial(
+            stream_views, shards=clips.shards, shuffle=shuffle, service=service
+        )
+    if service is not None:
+        raise ValueError(
+            "Expected shards at sample_rate, cache=False and the TensorFlow backend for "
+            "a tf.data service: its workers read nothing else. Write some: asit shards "
+            "MANIFEST OUT"
+        )
+    if decoder == "soundfile" or of_shards:
+        return None
+    if not on_tensorflow or cache:
+        raise ValueError(
+            'Expected the TensorFlow backend and cache=False for decoder="tensorflow-io".'
+            f" Received: {keras.backend.backend()}, cache={cache}. The default decoder "
+            "does everything, on every backend"
+        )
+    tensorflow_io.check_tensorflow_io()
+    decode = functools.partial(tensorflow_io.decode, sample_rate=clips.sample_rate)
+    return functools.partial(tf_batches, decode=decode)
 
 
 class Views(ClipExamples):

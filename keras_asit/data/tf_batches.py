@@ -11,15 +11,19 @@ from keras_asit.audio import AudioError
 from keras_asit.data import draws
 from keras_asit.data.clips import TooManyBrokenFiles
 from keras_asit.data.examples import BATCHES_AHEAD
+from keras_asit.data.views import first_samples
 
 
-def tf_batches(passes, frontend, workers):
+def tf_batches(passes, frontend, workers, decode=None):
     """The batches as `tf.data`; every new iterator is the next pass.
 
     Args:
         passes: A `Passes`.
         frontend: Layer that turns the waveforms into features, or None.
         workers: Clips that are read at once.
+        decode: None, or a function that reads a clip inside the graph, from its path
+            to `(waveform, reason)`, the reason empty where it could. Only for views;
+            Python is then asked for the clips that it could not read.
     """
     import tensorflow as tf
 
@@ -27,18 +31,35 @@ def tf_batches(passes, frontend, workers):
     calls = _TFCalls(passes)
 
     def rows_of_pass(_):
-        rows = tf.numpy_function(calls.rows, [], tf.int64)
-        return tf.data.Dataset.from_tensor_slices(tf.ensure_shape(rows, (None, 2)))
+        if decode is None:
+            rows = tf.numpy_function(calls.rows, [], tf.int64)
+            rows = (tf.ensure_shape(rows, (None, 2)),)
+        else:
+            types = [tf.int64, tf.string]
+            rows, paths = tf.numpy_function(calls.rows_and_paths, [], types)
+            rows = (tf.ensure_shape(rows, (None, 2)), tf.ensure_shape(paths, (None,)))
+        return tf.data.Dataset.from_tensor_slices(rows)
 
-    def to_example(row):
+    def by_python(row):
         dtypes = [*examples.dtypes, tf.string]
         *arrays, error = tf.numpy_function(calls.example, [row[0], row[1]], dtypes)
         arrays = _checked(error, arrays)
         for array, shape in zip(arrays, examples.shapes):
             array.set_shape(shape)
+        return arrays
+
+    def to_example(row, path=None):
         key = draws.key(examples.seed, row[0], row[1])
-        arrays[0] = as_features(arrays[0], frontend, examples, key)
-        return tuple(arrays)
+        if decode is None:
+            arrays = by_python(row)
+        else:
+            wave, reason = decode(path)
+            arrays = tf.cond(
+                tf.equal(reason, b""),
+                lambda: [views_of(wave, tf.size(wave), rotated_part, key, examples)],
+                lambda: by_python(row),
+            )
+        return as_features(arrays[0], frontend, examples, key), *arrays[1:]
 
     def report_after_last(step, arrays):
         error = tf.cond(
@@ -54,6 +75,37 @@ def tf_batches(passes, frontend, workers):
     dataset = dataset.batch(batch_size, drop_remainder=passes.all_are_full)
     dataset = dataset.enumerate().map(report_after_last)
     return with_length(dataset, steps)
+
+
+def views_of(clip, length, part, key, examples):
+    """Waveforms `[views, samples]` of a clip, in the graph.
+
+    Args:
+        clip: The clip as `part` takes it.
+        length: Its samples.
+        part: Function of clip, first sample, length and count: as `rotated_part`.
+        key: The clip's, of `draws.key`.
+        examples: The `Views` that they belong to.
+    """
+    import tensorflow as tf
+
+    length = tf.cast(length, tf.int64)
+    starts = first_samples(
+        key, length, examples.samples, examples.views, examples.shift_probability
+    )
+    starts = tf.unstack(starts, examples.views)
+    return tf.stack([part(clip, first, length, examples.samples) for first in starts])
+
+
+def rotated_part(wave, first, length, count):
+    """As `clips.rotated_part`, of a waveform in the graph."""
+    import tensorflow as tf
+
+    taken = tf.minimum(tf.constant(count, tf.int64), length)
+    until_end = tf.minimum(taken, length - first)
+    ends, begins = wave[first : first + until_end], wave[: taken - until_end]
+    wave = tf.concat([ends, begins], axis=0)
+    return tf.ensure_shape(tf.pad(wave, [[0, count - taken]]), (count,))
 
 
 def as_features(waveforms, frontend, examples, key):
@@ -131,6 +183,11 @@ class _TFCalls:
     def rows(self):
         """(epoch, clip number) of every clip of the next pass."""
         return self.passes.rows_from(self.passes.begin())
+
+    def rows_and_paths(self):
+        rows = self.rows()
+        name = self.examples.reader.clips.name
+        return rows, np.array([name(index).encode() for index in rows[:, 1]], object)
 
     def example(self, epoch, index):
         if _program_ends.is_set():

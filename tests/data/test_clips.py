@@ -162,9 +162,7 @@ def test_links_out_of_the_folder_are_not_opened(tmp_path, write_clips):
     folder = tmp_path / "set"
     folder.mkdir()
     (folder / "a.wav").symlink_to(outside)
-    manifest = Manifest(
-        [str(folder / "a.wav")], root=str(folder), allow_outside=False
-    )
+    manifest = Manifest([str(folder / "a.wav")], root=str(folder), allow_outside=False)
     reader = ClipReader(manifest, 8000, max_failure_share=1.0)
     assert reader.read(0) is None
     assert "lies outside" in reader.failures[manifest.paths[0]]

@@ -3,8 +3,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from keras_asit.data import labelled_dataset, read_manifest
+from keras_asit.audio import LogMelFilterbank
+from keras_asit.data import draws, labelled_dataset, read_manifest
 from keras_asit.data.clips import TooManyBrokenFiles
+from keras_asit.data.spec_augment import SpecAugment
+from keras_asit.models import ASiTClassifier
+from tiny_asit import RATE, tiny_backbone
 
 SHORT = {"sample_rate": 8000, "seconds": 0.25}
 
@@ -55,6 +59,97 @@ def test_training_shuffles_and_crops_from_the_seed(write_manifest):
         assert targets.tolist() == order.tolist()
         orders.append(tuple(order))
     assert len(set(orders)) == 3
+
+
+def test_mixup_mixes_waveforms_and_labels(write_manifest):
+    """Clips are whole and distinct, so that both halves of a mixture can be found."""
+    manifest = read_manifest(write_manifest(12, classes=12))
+    options = {"features": "waveform", "sample_rate": 8000, "seconds": 0.7}
+    plain = np.concatenate(
+        [x for x, _ in batches(labelled_dataset(manifest, 12, **options))]
+    )
+    centred = plain - plain.mean(axis=1, keepdims=True)
+    dataset = labelled_dataset(manifest, 12, training=True, mixup=0.5, **options)
+    mixed = 0
+    for _ in range(4):
+        [(waves, targets)] = batches(dataset)
+        assert targets.shape == (12, 12) and targets.dtype == "float32"
+        np.testing.assert_allclose(targets.sum(axis=1), 1, atol=1e-6)
+        for wave, target in zip(waves, targets):
+            if target.max() == 1:
+                clip = plain[target.argmax()]
+                is_itself = np.abs(wave - wave.mean() - clip + clip.mean()).max() < 1e-5
+                assert is_itself
+            else:
+                mixed += 1
+                np.testing.assert_allclose(wave, target @ centred, atol=1e-5)
+    assert 12 < mixed < 36  # of 48, half on average
+
+
+def test_features_are_augmented_alike_on_every_backend(write_manifest):
+    manifest = read_manifest(write_manifest(4))
+    constants = {"num_mel_bins": 40, "num_frames": 16, "mean": -6.0, "std": 4.0}
+    options = {
+        "training": True,
+        "frontend": LogMelFilterbank(8000, **constants),
+        **SHORT,
+    }
+    masks = {"frequency_mask": 9, "time_mask": 6, "noise": 0.1, "roll_frames": 4}
+    [(plain, _)] = batches(labelled_dataset(manifest, 4, **options))
+    [(found, _)] = batches(labelled_dataset(manifest, 4, **masks, **options))
+    augment = SpecAugment(**masks)
+    order = np.random.default_rng((0, 0)).permutation(4)
+    expected = [augment(x, draws.key(0, 0, clip)) for x, clip in zip(plain, order)]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert not np.allclose(found, plain, atol=0.01)
+
+
+def test_zero_before_normalisation_is_louder(write_manifest):
+    path = write_manifest(1)
+    frontend = LogMelFilterbank(
+        8000, num_mel_bins=40, num_frames=16, mean=-6.0, std=2.0
+    )
+    dataset = labelled_dataset(
+        path, 1, frontend=frontend, training=True, frequency_mask=40,
+        mask_fill="zero_before_normalisation", seed=3, **SHORT,
+    )  # fmt: skip
+    [(features, _)] = batches(dataset)
+    assert (features == 1.5).any()  # (0 + 6) / (2 * 2)
+
+
+def test_balanced_sampling(write_manifest):
+    labels = ["rare", *["common"] * 19]
+    path = write_manifest(20, labels=labels)
+    dataset = labelled_dataset(path, 20, training=True, balanced=True, **SHORT)
+    targets = np.concatenate([batches(dataset)[0][1] for _ in range(20)])
+    assert abs(np.mean(targets == 1) - 0.5) < 4 * np.sqrt(0.25 / 400)
+
+
+def test_the_last_batch_is_filled_up_with_clips_that_count_nothing(write_manifest):
+    path = write_manifest(5)
+    dataset = labelled_dataset(path, 4, features="waveform", pad_last=True, **SHORT)
+    waves, targets, weights = zip(*batches(dataset))
+    assert [len(wave) for wave in waves] == [4, 4]
+    assert np.concatenate(targets)[:5].tolist() == [0, 1, 0, 1, 0]
+    assert np.concatenate(weights).tolist() == [np.float32(8 / 5)] * 5 + [0] * 3
+    assert not waves[1][1:].any()
+
+
+def test_every_clip_counts_once_in_evaluation(write_manifest):
+    """Loss and accuracy with a filled-up batch are those of one batch of all."""
+    manifest = read_manifest(write_manifest(7))
+    backbone = tiny_backbone()
+    options = {"sample_rate": RATE, "seconds": 0.25, "frontend": backbone.frontend}
+    classifier = ASiTClassifier(backbone, 2)
+    classifier.compile("sgd")
+    found = [
+        classifier.evaluate(
+            labelled_dataset(manifest, size, pad_last=pad, **options), verbose=0
+        )
+        for size, pad in ((7, False), (4, True), (4, False), (16, True))
+    ]
+    for values in found[1:]:
+        np.testing.assert_allclose(values, found[0], rtol=1e-5)
 
 
 def test_multi_hot_targets(write_manifest):
@@ -112,6 +207,12 @@ def test_wrong_arguments(write_manifest):
             labelled_dataset(path, 2, seed=-1, training=training)
     with pytest.raises(ValueError, match=r"at least one clip\. Received: none"):
         labelled_dataset(read_manifest(path).take([]), 1)
+    with pytest.raises(ValueError, match=r"mixup in \[0, 1\]"):
+        labelled_dataset(path, 2, mixup=1.5)
+    with pytest.raises(ValueError, match='Use features="fbank"'):
+        labelled_dataset(path, 2, features="waveform", noise=0.1)
+    with pytest.raises(ValueError, match="Expected a mask fill"):
+        labelled_dataset(path, 2, time_mask=3, mask_fill="median")
     with pytest.raises(ValueError, match="batch_size from 1 to the 2 clips"):
         labelled_dataset(path, 4, training=True)
 

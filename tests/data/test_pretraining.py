@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import warnings
@@ -8,7 +9,7 @@ import pytest
 import soundfile
 
 from keras_asit.audio import LogMelFilterbank
-from keras_asit.data import draws, pretraining_dataset, read_manifest
+from keras_asit.data import clips, draws, pretraining_dataset, read_manifest
 from keras_asit.models import ASiTBackbone
 
 SHORT = {"sample_rate": 8000, "crop_seconds": 0.25}
@@ -93,6 +94,39 @@ def test_threads_change_nothing(write_clips, workers):
         for n in (workers, 2)
     )
     for _ in range(2):
+        np.testing.assert_array_equal(batches(one), batches(other))
+
+
+def test_a_restored_position_gives_the_batches_to_come(write_clips):
+    paths = write_clips(7)
+    options = {"batch_size": 2, "features": "waveform", "workers": 2, **SHORT}
+    dataset = pretraining_dataset(paths, **options)
+    stream = [batch for _ in range(4) for batch in batches(dataset)]
+    restored = pretraining_dataset(paths, **options)
+    next(iter(restored))  # what was read ahead is forgotten
+    restored.restore(json.loads(json.dumps(dataset.state(4))))
+    for first in (4, 7):
+        np.testing.assert_array_equal(batches(restored), stream[first : first + 3])
+
+
+def test_long_recordings_are_read_in_part(write_clips, monkeypatch):
+    paths = write_clips(3, seconds=20.0)
+    options = {"features": "waveform", "shift_probability": 0.5, **SHORT}
+    found = batches(pretraining_dataset(paths, 3, **options))
+    whole = batches(pretraining_dataset(paths, 3, cache=True, **options))
+    np.testing.assert_array_equal(found, whole)
+    monkeypatch.setattr(clips, "MOST_OF_A_CLIP", 0.0)  # never in part
+    np.testing.assert_array_equal(
+        batches(pretraining_dataset(paths, 3, **options)), found
+    )
+
+
+def test_a_look_takes_nothing_from_the_passes(write_clips):
+    paths = write_clips(5)
+    one, other = (pretraining_dataset(paths, 2, **SHORT) for _ in range(2))
+    for _ in range(2):
+        looked = keras.ops.convert_to_numpy(one.peek(2))
+        assert looked.reshape(-1, 16, 128).shape == (4, 16, 128)
         np.testing.assert_array_equal(batches(one), batches(other))
 
 
@@ -203,6 +237,8 @@ def test_silence_gives_finite_views(tmp_path):
         ({"seed": -1}, "integer of 0 or more. Received: -1"),
         ({"seed": 0.5}, "integer of 0 or more. Received: 0.5"),
         ({"features": "mel"}, '"fbank" or "waveform"'),
+        ({"decoder": "ffmpeg"}, '"soundfile" or "tensorflow-io"'),
+        ({"service": "grpc://localhost:1"}, "Expected shards at sample_rate"),
         ({"frontend": LogMelFilterbank(16000)}, "sample_rate=16000, the frontend's"),
     ],
 )

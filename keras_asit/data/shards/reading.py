@@ -54,7 +54,9 @@ def read_index(folder):
         found = os.path.getsize(file) if file.is_file() else None
         if found != expected:
             found = "no such file" if found is None else f"{found} bytes"
-            problems.append(f"{shard['name']}: expected {expected} bytes, found {found}")
+            problems.append(
+                f"{shard['name']}: expected {expected} bytes, found {found}"
+            )
     if problems:
         raise ManifestError(folder, [f"{p}. Copy it again" for p in problems])
     return index
@@ -201,4 +203,3 @@ class _Pcm:
 def from_pcm(pcm):
     """float32 `[S]` in [-1, 1) of bytes of 16-bit little-endian samples."""
     return np.frombuffer(pcm, "<i2").astype("float32") / np.float32(FULL_SCALE)
-

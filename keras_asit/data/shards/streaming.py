@@ -7,8 +7,7 @@ are those it would have as a file (`data/draws.py`), so its views are the same.
 
 from keras_asit.data import draws
 from keras_asit.data.shards.layout import BYTES, FULL_SCALE
-from keras_asit.data.tf_batches import as_features, with_length
-from keras_asit.data.views import first_samples
+from keras_asit.data.tf_batches import as_features, views_of, with_length
 
 OPEN_SHARDS = 16  # that clips come from in turn
 SHUFFLE_WINDOW = 512  # clips that are held to draw from
@@ -32,7 +31,8 @@ def stream_views(passes, frontend, workers, shards, shuffle, service=None):
     def to_views(epoch, record):
         clip, pcm = parsed(record)
         key = draws.key(examples.seed, epoch, clip)
-        waves = views_of(pcm, key, examples)
+        length = tf.strings.length(pcm) // BYTES
+        waves = views_of(pcm, length, rotated_part, key, examples)
         return as_features(waves, frontend, examples, key)
 
     if service is None:
@@ -41,6 +41,7 @@ def stream_views(passes, frontend, workers, shards, shuffle, service=None):
         views = records.map(to_views, num_parallel_calls=workers, deterministic=True)
         views = views.batch(passes.batch_size, drop_remainder=passes.all_are_full)
         return with_length(views, passes.steps)
+    passes.is_repeatable = False
     records = _shuffled_files(shards, shuffle)
     records = records.interleave(
         tf.data.TFRecordDataset, OPEN_SHARDS, num_parallel_calls=tf.data.AUTOTUNE
@@ -63,7 +64,9 @@ def passes_of(passes):
     import tensorflow as tf
 
     def spans(_):
-        rows = tf.numpy_function(lambda: passes.spans_from(passes.begin()), [], tf.int64)
+        rows = tf.numpy_function(
+            lambda: passes.spans_from(passes.begin()), [], tf.int64
+        )
         return tf.data.Dataset.from_tensor_slices(tf.ensure_shape(rows, (None, 3)))
 
     return tf.data.Dataset.from_tensors(0).flat_map(spans)
@@ -133,26 +136,16 @@ def parsed(record):
     return features["clip"], features["audio"]
 
 
-def views_of(pcm, key, examples):
-    """Waveforms `[views, samples]` of the bytes of a clip."""
-    import tensorflow as tf
-
-    length = tf.cast(tf.strings.length(pcm), tf.int64) // BYTES
-    starts = first_samples(
-        key, length, examples.samples, examples.views, examples.shift_probability
-    )
-    starts = tf.unstack(starts, examples.views)
-    return tf.stack([rotated_part(pcm, s, length, examples.samples) for s in starts])
-
-
 def rotated_part(pcm, first, length, count):
-    """As `clips.rotated_part`, of bytes: what is not needed is not decoded."""
+    """As `tf_batches.rotated_part`, of bytes: what is not needed is not decoded."""
     import tensorflow as tf
 
     taken = tf.minimum(tf.constant(count, tf.int64), length)
     until_end = tf.minimum(taken, length - first)
     ends = tf.strings.substr(pcm, BYTES * first, BYTES * until_end)
-    begins = tf.strings.substr(pcm, tf.constant(0, tf.int64), BYTES * (taken - until_end))
+    begins = tf.strings.substr(
+        pcm, tf.constant(0, tf.int64), BYTES * (taken - until_end)
+    )
     wave = tf.io.decode_raw(tf.strings.join([ends, begins]), tf.int16)
     wave = tf.cast(wave, tf.float32) / FULL_SCALE
     return tf.ensure_shape(tf.pad(wave, [[0, count - taken]]), (count,))
