@@ -3,8 +3,10 @@ import pytest
 from keras import ops
 
 from keras_asit.losses import (
+    ClassCrossentropy,
     balanced_center,
     centred_cross_entropy,
+    class_accuracy,
     mean_center,
     reconstruction_loss,
     weighted_mean,
@@ -176,3 +178,33 @@ def test_balanced_center_makes_a_teacher_use_every_class():
         balanced = ops.convert_to_numpy(balanced_center(balanced, logits, 0.04))
     assert np.sum(load(logits, mean) > 0.5) < 6
     np.testing.assert_allclose(load(logits, balanced), 1, atol=0.1)
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 1)])
+def test_class_crossentropy_of_numbers_and_of_distributions(shape):
+    logits, classes = normal(4, 5), np.array([0, 3, 1, 4])
+    distributions = np.eye(5, dtype="float32")[classes]
+    expected = -log_softmax(logits)[np.arange(4), classes].mean()
+    for targets in (classes.reshape(shape), distributions):
+        loss = float(ClassCrossentropy()(targets, logits))
+        assert loss == pytest.approx(expected, rel=1e-5)
+    mixed = 0.3 * distributions + 0.7 * distributions[::-1]
+    expected = -(mixed * log_softmax(logits)).sum(axis=-1).mean()
+    assert float(ClassCrossentropy()(mixed, logits)) == pytest.approx(
+        expected, rel=1e-5
+    )
+
+
+def test_class_accuracy_of_numbers_and_of_distributions():
+    logits = np.array([[2.0, 1.0], [0.0, 1.0], [3.0, 1.0]], "float32")
+    for targets in (
+        np.array([0, 1, 1]),
+        np.array([[0], [1], [1]]),
+        np.array([[0.6, 0.4], [0.3, 0.7], [0.0, 1.0]]),
+    ):
+        right = ops.convert_to_numpy(
+            class_accuracy(
+                ops.convert_to_tensor(targets), ops.convert_to_tensor(logits)
+            )
+        )
+        assert right.tolist() == [1, 1, 0]

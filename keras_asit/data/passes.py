@@ -44,7 +44,7 @@ class Passes:
         return epoch, order[step * self.batch_size : (step + 1) * self.batch_size]
 
     def spans_from(self, batch):
-        """Epoch, first clip and number of clips `[1 or 2, 3]` of the pass from there."""
+        """Epoch, first clip and number of clips, `[1 or 2, 3]`, of the pass from it."""
         epoch, step = divmod(batch, self.steps)
         clips, first = self.steps * self.batch_size, step * self.batch_size
         spans = [(epoch, first, clips - first), (epoch + 1, 0, first)]
@@ -90,8 +90,8 @@ class Passes:
             received = {name: state.get(name) for name in other or ["batches"]}
             expected = {name: mine.get(name, "0 or more") for name in received}
             raise ValueError(
-                f"Expected a position in this dataset, {expected}. Received: {received}."
-                " Make the dataset of the same clips, with the same options"
+                f"Expected a position in this dataset, {expected}. Received: "
+                f"{received}. Make the dataset of the same clips and options"
             )
         self._check_is_whole(state["batches"])
         with self._lock:
@@ -110,8 +110,8 @@ class Passes:
         """What must be the same for a position to mean the same batches."""
         if not self.is_repeatable:
             raise ValueError(
-                "Expected a dataset with an order of its own. Received: one of a tf.data "
-                "service, which has none, and so no position. Read the shards without"
+                "Expected a dataset with an order of its own. Received: one of a "
+                "tf.data service, which has no position. Read the shards without it"
             )
         return {
             "seed": self.examples.seed,

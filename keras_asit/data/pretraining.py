@@ -7,10 +7,10 @@ import numpy as np
 
 from keras_asit.audio import tensorflow_io
 from keras_asit.data.batches import checked_seed, feature_layer, make_batches
+from keras_asit.data.clip_source import clip_source
 from keras_asit.data.clips import ClipReader, rotated_part
 from keras_asit.data.examples import ClipExamples
 from keras_asit.data.sampling import InOrder, Shuffled
-from keras_asit.data.clip_source import clip_source
 from keras_asit.data.shards.reading import ShardClips
 from keras_asit.data.shards.streaming import stream_views
 from keras_asit.data.tf_batches import tf_batches
@@ -131,17 +131,17 @@ def _in_graph(clips, cache, shuffle, service, decoder):
         )
     if service is not None:
         raise ValueError(
-            "Expected shards at sample_rate, cache=False and the TensorFlow backend for "
-            "a tf.data service: its workers read nothing else. Write some: asit shards "
-            "MANIFEST OUT"
+            "Expected shards at sample_rate, cache=False and the TensorFlow backend "
+            "for a tf.data service: its workers read nothing else. Write some: asit "
+            "shards MANIFEST OUT"
         )
     if decoder == "soundfile" or of_shards:
         return None
     if not on_tensorflow or cache:
         raise ValueError(
-            'Expected the TensorFlow backend and cache=False for decoder="tensorflow-io".'
-            f" Received: {keras.backend.backend()}, cache={cache}. The default decoder "
-            "does everything, on every backend"
+            "Expected the TensorFlow backend and cache=False for the decoder "
+            f"tensorflow-io. Received: {keras.backend.backend()}, cache={cache}. The "
+            "default decoder does everything, on every backend"
         )
     tensorflow_io.check_tensorflow_io()
     decode = functools.partial(tensorflow_io.decode, sample_rate=clips.sample_rate)

@@ -51,12 +51,12 @@ class SpecAugment:
     def __init__(
         self, frequency_mask=0, time_mask=0, mask_value=0.0, noise=0.0, roll_frames=0
     ):
-        given = dict(
-            frequency_mask=frequency_mask,
-            time_mask=time_mask,
-            noise=noise,
-            roll_frames=roll_frames,
-        )
+        given = {
+            "frequency_mask": frequency_mask,
+            "time_mask": time_mask,
+            "noise": noise,
+            "roll_frames": roll_frames,
+        }
         wrong = {k: v for k, v in given.items() if not 0 <= v < math.inf}
         if wrong:
             raise ValueError(f"Expected numbers of 0 or more. Received: {wrong}")

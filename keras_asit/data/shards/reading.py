@@ -183,8 +183,8 @@ class _Pcm:
         if zlib.crc32(pcm) != crc32:
             raise AudioError(
                 self.name,
-                f"is damaged in {self.file}: its checksum differs. Remove the shard and "
-                "its entry in done/, and run asit shards again.",
+                f"is damaged in {self.file}: its checksum differs. Remove that file "
+                "and run asit shards again.",
             )
         return from_pcm(pcm)
 
