@@ -95,6 +95,14 @@ def test_esc10_prepare_uses_the_manifest_of_real_recordings(data_root):
     assert len(data.read_manifest(path)) == 400
 
 
+def test_esc10_prepare_is_not_misled_by_the_manifest_of_esc50(tmp_path):
+    folder = write_esc50(tmp_path)
+    assert len(data.read_manifest(data.prepare.esc50(folder)).class_names) == 11
+    path = prepare.prepare(folder)
+    assert path == folder / "esc10.csv"
+    assert data.read_manifest(path).class_names == CLASSES
+
+
 def test_esc10_prepare_refuses_what_is_not_esc10(tmp_path, capsys):
     assert prepare.main(["--data", str(tmp_path)]) == 2
     assert "001 - Dog bark" in capsys.readouterr().err
@@ -127,7 +135,8 @@ def test_esc10_prepare_keeps_a_manifest_of_another_hand(tmp_path):
 
 def test_esc10_prepare_names_the_columns_that_are_missing(tmp_path):
     (tmp_path / "meta").mkdir()
-    (tmp_path / "meta" / "esc50.csv").write_text("filename,fold,category\na.wav,1,x\n")
+    table = "filename,fold,target,category\na.wav,1,0,x\n"
+    (tmp_path / "meta" / "esc50.csv").write_text(table)
     with pytest.raises(ValueError, match=r"without \['esc10', 'src_file'\]"):
         prepare.prepare(tmp_path)
 

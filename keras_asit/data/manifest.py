@@ -1,25 +1,17 @@
 """Manifests: which clips there are, and what is known of each of them."""
 
+import os
+
 import numpy as np
 
-_SHOWN_PROBLEMS = 20
+from keras_asit.data.clip_paths import Confinement
+from keras_asit.data.manifest_error import ManifestError
+from keras_asit.data.manifest_writing import write_csv
+from keras_asit.data.targets import names_of, targets_of
 
+__all__ = ["OWN_COLUMNS", "Manifest", "ManifestError"]
 
-class ManifestError(ValueError):
-    """All that is wrong with a manifest, at once.
-
-    Args:
-        source: The file or folder that was read.
-        problems: List of strings, one problem each, kept in full as
-            `problems`; the message shows the first 20.
-    """
-
-    def __init__(self, source, problems):
-        self.source, self.problems = str(source), list(problems)
-        lines = self.problems[:_SHOWN_PROBLEMS]
-        if len(self.problems) > len(lines):
-            lines.append(f"and {len(self.problems) - len(lines)} more problems")
-        super().__init__("\n  ".join([f"Cannot use the manifest {source}:", *lines]))
+OWN_COLUMNS = ("path", "label", "labels")  # are not among a manifest's `columns`
 
 
 class Manifest:
@@ -33,19 +25,37 @@ class Manifest:
         columns: Dict of the other columns (fold, split, speaker, ...), each
             `N` strings.
         root: Folder that relative paths were resolved against.
+        allow_outside: Whether clips may lie outside `root`. What a program lists
+            itself is trusted; `read_manifest` passes on what it was told.
 
     Attributes:
         labels: Object array `[N]`: strings (`""` without a label) when no
             clip has more than one label, else tuples of strings.
 
     Raises:
-        ValueError: for a class name in place of a sequence of them, or when
-            labels or columns are not as many as paths.
+        ValueError: for a class name in place of a sequence of them, when labels
+            or columns are not as many as paths, or for a column called `path`,
+            `label` or `labels`.
+
+    Example:
+
+    >>> clips = Manifest(
+    ...     ["1.wav", "2.wav"], [["dog"], ["rain"]], columns={"fold": ["1", "2"]})
+    >>> clips.where(fold=2).row(0)
+    {'path': '2.wav', 'label': 'rain', 'fold': '2'}
     """
 
     def __init__(
-        self, paths, label_lists=None, class_names=None, columns=None, root=""
+        self,
+        paths,
+        label_lists=None,
+        class_names=None,
+        columns=None,
+        root="",
+        allow_outside=True,
     ):
+        if not allow_outside and not root:
+            raise ValueError("Expected a root, which clips are not to leave")
         self.paths = _object_array(paths)
         label_lists = [()] * len(self) if label_lists is None else label_lists
         _check_label_lists(label_lists, len(self))
@@ -57,9 +67,8 @@ class Manifest:
         else:
             self.labels = _object_array(n[0] if n else "" for n in label_lists)
         self.columns = {k: _object_array(v) for k, v in (columns or {}).items()}
-        for name, column in self.columns.items():
-            _check_length(f"column {name!r}", column, len(self))
-        self.root = str(root)
+        _check_columns(self.columns, len(self))
+        self.root, self.allow_outside = str(root), allow_outside
 
     def __len__(self):
         return len(self.paths)
@@ -77,7 +86,8 @@ class Manifest:
         part = object.__new__(Manifest)
         part.paths, part.labels = self.paths[indices], self.labels[indices]
         part.columns = {k: column[indices] for k, column in self.columns.items()}
-        part.class_names, part.root = self.class_names, self.root
+        part.class_names = self.class_names
+        part.root, part.allow_outside = self.root, self.allow_outside
         return part
 
     def where(self, **conditions):
@@ -114,10 +124,7 @@ class Manifest:
 
     def label_names(self, index):
         """The class names of one clip as a tuple: none, one or many."""
-        label = self.labels[index]
-        if isinstance(label, tuple):
-            return label
-        return (label,) if label else ()
+        return names_of(self.labels[index])
 
     @property
     def is_multi_label(self):
@@ -125,7 +132,7 @@ class Manifest:
         return any(isinstance(label, tuple) for label in self.labels[:1])
 
     def targets(self, class_names=None, multi_label=None):
-        """What a classifier is trained towards.
+        """What a classifier is trained towards, as one array.
 
         Args:
             class_names: Order of the classes; the manifest's by default.
@@ -139,17 +146,48 @@ class Manifest:
             ValueError: for clips with an unknown label, or without a label
                 where one class each is needed.
         """
+        return self.class_indices(class_names, multi_label).dense()
+
+    def class_indices(self, class_names=None, multi_label=None):
+        """The same targets held sparsely, for as many clips as there are.
+
+        Args:
+            class_names: As of `targets`.
+            multi_label: As of `targets`.
+
+        Returns:
+            `Targets`: `[i]` is the target of a clip, `.row(i)` its class numbers.
+
+        Raises:
+            ValueError: as `targets`.
+        """
         names = self.class_names if class_names is None else list(class_names)
-        number = {name: i for i, name in enumerate(names)}
         multi_label = self.is_multi_label if multi_label is None else multi_label
-        rows = [self.label_names(i) for i in range(len(self))]
-        _check_targets(self.paths, rows, number, multi_label)
-        if not multi_label:
-            return np.array([number[row[0]] for row in rows], "int32")
-        targets = np.zeros((len(self), len(names)), "float32")
-        for i, row in enumerate(rows):
-            targets[i, [number[name] for name in row]] = 1.0
-        return targets
+        return targets_of(self.paths, self.labels, names, multi_label)
+
+    def confinement(self):
+        """The `Confinement` that a path must pass before it is opened, or None.
+
+        Reading a manifest checks every name, and the links of folders. A link at
+        a clip itself costs a look at the disk: a reader asks right before opening.
+        """
+        return None if self.allow_outside else Confinement(self.root)
+
+    def write_csv(self, path):
+        """Write the CSV that `read_manifest` reads: all of it, or nothing.
+
+        Paths are relative to the CSV's folder where they lie in it. Several labels
+        of a clip are joined by `;`. Class names that no clip has are not kept:
+        give `labels` when reading.
+
+        Args:
+            path: The file; an existing one is replaced.
+
+        Raises:
+            ValueError: a `ManifestError` that lists every text that could not be
+                read back, as a class name with `;` in it.
+        """
+        write_csv(self, os.fspath(path))
 
 
 def _check_label_lists(label_lists, clips):
@@ -170,7 +208,18 @@ def _check_length(what, values, clips):
         )
 
 
+def _check_columns(columns, clips):
+    for name, column in columns.items():
+        if name in OWN_COLUMNS:
+            raise ValueError(
+                f"Expected paths and labels as arguments. Received: a column {name!r}"
+            )
+        _check_length(f"column {name!r}", column, clips)
+
+
 def _object_array(values):
+    if isinstance(values, np.ndarray) and values.dtype == object and values.ndim == 1:
+        return values
     values = list(values)
     array = np.empty(len(values), dtype=object)
     array[:] = values
@@ -183,15 +232,3 @@ def _as_test(condition):
     many = isinstance(condition, (list, tuple, set, frozenset, np.ndarray))
     wanted = {str(value) for value in (condition if many else [condition])}
     return lambda v: not wanted.isdisjoint(v if isinstance(v, tuple) else (str(v),))
-
-
-def _check_targets(paths, rows, number, multi_label):
-    problems = []
-    for path, row in zip(paths, rows, strict=True):
-        if not multi_label and len(row) != 1:
-            problems.append(f"{path}: expected one label, received {list(row)}")
-        unknown = [name for name in row if name not in number]
-        if unknown:
-            problems.append(f"{path}: {unknown} not among the {len(number)} classes")
-    if problems:
-        raise ManifestError("for its targets", problems)

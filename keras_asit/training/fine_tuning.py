@@ -11,6 +11,8 @@ from keras_asit.schedules import WarmupCosine
 from keras_asit.training.budget import ENDLESS, Budget
 from keras_asit.training.seeding import seeded
 
+CLIPS_AT_ONCE = 256  # whose windows are in memory
+
 
 class FineTuning:
     """Fine-tunes one network again and again under one budget.
@@ -143,7 +145,15 @@ def clip_probabilities(classifier, clips):
     reader = data.ClipReader(clips, frontend.sample_rate, cache=True)
     indices = reader.readable()
     samples = frontend.samples(backbone.num_frames)
+    starts = range(0, len(indices), CLIPS_AT_ONCE)
+    groups = [indices[start : start + CLIPS_AT_ONCE] for start in starts]
+    scores = [_mean_probabilities(classifier, reader, g, samples) for g in groups]
+    return np.concatenate(scores), indices
+
+
+def _mean_probabilities(classifier, reader, indices, samples):
+    """`(N, C)`, over the windows of each clip."""
     windows = [cover(reader.read(index), samples) for index in indices]
     scores = classifier.probabilities(np.concatenate(windows))
     ends = np.cumsum([len(group) for group in windows])[:-1]
-    return np.stack([group.mean(axis=0) for group in np.split(scores, ends)]), indices
+    return np.stack([group.mean(axis=0) for group in np.split(scores, ends)])

@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 
@@ -52,6 +54,48 @@ def test_targets_name_every_clip_without_one_known_label():
         "b: expected one label, received []",
         "c: ['y'] not among the 1 classes",
     ]
+
+
+def test_targets_held_sparsely():
+    manifest = Manifest(["a", "b", "c"], [("x", "y"), (), ("y",)])
+    sparse = manifest.class_indices()
+    assert [sparse.row(i).tolist() for i in range(3)] == [[0, 1], [], [1]]
+    assert sparse[0].tolist() == [1, 1]
+    assert manifest.class_indices(["z", "y", "x"]).row(0).tolist() == [2, 1]
+    assert single().class_indices()[0] == 1
+    assert single().class_indices(multi_label=True)[0].tolist() == [0, 1]
+    with pytest.raises(ManifestError) as error:
+        manifest.class_indices(["x"], multi_label=False)
+    assert len(error.value.problems) == 4
+    with pytest.raises(ValueError, match=r"twice: \['x'\]"):
+        manifest.class_indices(["x", "y", "x"])
+
+
+def test_what_clips_must_not_leave():
+    manifest = Manifest(["/d/a.wav"], root="/d", allow_outside=False)
+    for part in (manifest, manifest.take([0]), manifest.where(path="/d/a.wav")):
+        assert part.confinement().holds("/d/b.wav")
+        assert not part.confinement().holds("/e/b.wav")
+    assert single().confinement() is None
+    assert single().take([0]).confinement() is None
+    with pytest.raises(ValueError, match="Expected a root"):
+        Manifest(["/d/a.wav"], allow_outside=False)
+
+
+def test_it_travels_between_processes():
+    manifest = Manifest(
+        ["/d/a", "/d/b"], [("x", "y"), ()], ["y", "x"], {"fold": "12"}, "/d", False
+    )
+    copy = pickle.loads(pickle.dumps(manifest))
+    assert [copy.row(i) for i in range(2)] == [manifest.row(i) for i in range(2)]
+    assert copy.class_names == ["y", "x"]
+    assert (copy.root, copy.allow_outside, repr(copy)) == ("/d", False, repr(manifest))
+
+
+@pytest.mark.parametrize("name", ["path", "label", "labels"])
+def test_no_other_column_has_the_name_of_paths_or_labels(name):
+    with pytest.raises(ValueError, match=f"Received: a column '{name}'"):
+        Manifest(["a.wav"], columns={name: ["x"]})
 
 
 def test_where_and_take_keep_the_classes():

@@ -8,7 +8,9 @@ pytestmark = pytest.mark.backend_free
 
 
 def many():
-    return targets_of("abcd", [("x", "z"), (), ("y",), ("z", "y", "x")], list("xyz"), True)
+    return targets_of(
+        "abcd", [("x", "z"), (), ("y",), ("z", "y", "x")], list("xyz"), True
+    )
 
 
 def test_rows_by_hand():

@@ -45,7 +45,7 @@ def write_shards(write_clips, tmp_path):
             clips = len(order[number::shards])
             written.append({"name": file.name, "clips": clips, "bytes": position})
         with open(folder / CLIPS, "w", newline="") as file:
-            header = "path,label,clip,shard,offset,samples,crc32".split(",")
+            header = ["path", "label", "clip", "shard", "offset", "samples", "crc32"]
             csv.writer(file).writerows([header, *rows])
         index = ShardIndex(
             sample_rate=8000,

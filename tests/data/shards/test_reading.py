@@ -89,8 +89,8 @@ def test_a_folder_that_is_not_finished(write_shards):
     _, folder = write_shards(3)
     (folder / INDEX).unlink()
     (folder / "plan").mkdir()
-    with pytest.raises(ManifestError, match="not finished. Run asit shards again"):
+    with pytest.raises(ManifestError, match=r"not finished\. Run asit shards again"):
         pretraining_dataset(folder, 1, **SHORT)
     (folder / INDEX).write_text("{}")
-    with pytest.raises(ManifestError, match="Expected shards.json"):
+    with pytest.raises(ManifestError, match=r"Expected shards\.json"):
         Shards(folder)

@@ -57,7 +57,9 @@ def test_features_are_those_of_the_waveforms(write_shards):
     waves = next(iter(pretraining_dataset(folder, **WAVES)))
     assert features.shape == (4, 2, 24, 20)
     expected = frontend(waves.numpy().reshape(8, -1))
-    np.testing.assert_allclose(features, np.reshape(expected, features.shape), atol=2e-3)
+    np.testing.assert_allclose(
+        features, np.reshape(expected, features.shape), atol=2e-3
+    )
 
 
 def test_a_restored_position_gives_the_batches_to_come(write_shards):

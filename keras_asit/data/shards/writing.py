@@ -1,0 +1,234 @@
+"""From a manifest to a folder of TFRecord shards, restartable at any moment."""
+
+import csv
+import io
+import json
+import os
+
+from keras_asit.audio.files import RATES
+from keras_asit.data.clips import TooManyBrokenFiles
+from keras_asit.data.manifest import Manifest
+from keras_asit.data.shards import one_shard, running
+from keras_asit.data.shards import plan as plans
+from keras_asit.data.shards.layout import (
+    CLIPS,
+    FAILURES,
+    INDEX,
+    NUMBERS,
+    PLAN,
+    ShardIndex,
+    parse_size,
+    shard_name,
+)
+from keras_asit.data.shards.output import OutputFolder
+from keras_asit.data.sources import as_manifest, read_manifest
+
+_FILES_LOOKED_AT = 50  # to tell whether a folder is somebody else's
+
+
+def write(
+    source,
+    out,
+    shard_size="256MB",
+    sample_rate=32000,
+    seed=0,
+    labels=None,
+    allow_outside=False,
+    root=None,
+    max_failure_share=0.05,
+    pipeline_options=(),
+):
+    """Writes the clips of a manifest as TFRecord shards, with Apache Beam.
+
+    Decoding and resampling are then done once, and training reads a few large files
+    one after the other instead of millions of small ones. Each clip becomes 16-bit
+    mono samples at one rate, with labels; clips are shuffled, so that each shard is a
+    sample of the set.
+
+    It may be killed at any moment: the same call goes on, and no clip is lost or
+    doubled. A clip that cannot be read is a row of `failures.csv`; a later call tries
+    those again whose files have changed. The files are described in `layout.py`.
+
+    Args:
+        source: A `Manifest`, what `read_manifest` reads, or a list of audio paths.
+        out: The folder to write: new, empty, or begun by the same call. A path, or
+            an address that Beam can write to, such as `gs://bucket/folder`.
+        shard_size: About how large a shard is to be: `"256MB"`, `"64MiB"`, or bytes.
+        sample_rate: Rate of the shards, in Hz.
+        seed: Integer that fixes which clip goes where.
+        labels: Classes of the manifest, as `read_manifest` takes them.
+        allow_outside: The same, whether clips may lie outside the manifest's folder.
+        root: The same, the folder that relative paths start from. It may also be an
+            address, such as `gs://bucket/esc10`: a worker then copies one file after
+            the other to its own disk.
+        max_failure_share: Share of the clips that may be broken in a finished set.
+        pipeline_options: Options of Beam, such as `["--direct_num_workers=4"]`.
+
+    Returns:
+        The `ShardIndex` of the set.
+
+    Raises:
+        ImportError: without the extra `shards`.
+        ValueError: for wrong arguments, a folder that holds something else, or one
+            that was begun with other arguments.
+        TooManyBrokenFiles: (a `ValueError`) when everything is written, but more
+            clips are broken than may be. There is no `shards.json` then.
+        ShardError: (an `OSError`) when a shard could not be written, as on a full
+            disk.
+
+    Example:
+        index = keras_asit.data.shards.write("esc10/manifest.csv", "esc10_shards")
+        print(index.clips, "clips in", len(index.shards), "shards")
+    """
+    running.require_beam()
+    shard_size = parse_size(shard_size)
+    _check_arguments(sample_rate, seed, max_failure_share)
+    options, is_local = running.parse_options(pipeline_options)
+    folder = OutputFolder(out)
+    address = str(root).rstrip("/") if "://" in str(root) else None
+    manifest = _manifest(source, labels, allow_outside, None if address else root)
+    settings = (int(sample_rate), shard_size, int(seed))
+    plan = _plan(manifest, folder, settings, not address)
+    job = one_shard.Job(
+        folder=folder,
+        audio_root=address or manifest.root,
+        allow_outside=manifest.allow_outside,
+        sample_rate=plan.sample_rate,
+        class_names=plan.class_names,
+        shards=plan.shards,
+    )
+    tasks = _unfinished(plan, job, retry=True)
+    if not tasks and folder.exists(INDEX):
+        return ShardIndex.from_json(folder.read(INDEX))
+    folder.remove(INDEX)
+    folder.make(one_shard.DONE)
+    if tasks:
+        running.run(tasks, job, options, is_local)
+    if tasks := _unfinished(plan, job, retry=False):
+        raise one_shard.ShardError(
+            f"{len(tasks)} of {plan.shards} shards are not written. Look at the "
+            "runner's log, and run the same command again: what is finished is kept"
+        )
+    return _finish(plan, folder, max_failure_share)
+
+
+def _check_arguments(sample_rate, seed, max_failure_share):
+    if not RATES[0] <= sample_rate <= RATES[1] or sample_rate != int(sample_rate):
+        raise ValueError(
+            f"Expected sample_rate in Hz, a whole number from {RATES[0]} to {RATES[1]}. "
+            f"Received: {sample_rate}"
+        )
+    if seed < 0 or seed != int(seed):
+        raise ValueError(f"Expected seed of 0 or more. Received: {seed}")
+    if not 0.0 <= max_failure_share <= 1.0:
+        raise ValueError(
+            f"Expected max_failure_share between 0 and 1. Received: {max_failure_share}"
+        )
+
+
+def _manifest(source, labels, allow_outside, root):
+    if not isinstance(source, (Manifest, list, tuple)):
+        return read_manifest(source, labels, allow_outside, root)
+    if labels is not None or root is not None:
+        raise ValueError(
+            "Expected labels and root only with a source that read_manifest reads. "
+            f"Received: them with a {type(source).__name__}"
+        )
+    return as_manifest(source)
+
+
+def _plan(manifest, folder, settings, read_headers):
+    """The plan that the folder was begun with, or a new one."""
+    if folder.exists(plans.PLAN_JSON):
+        plan = plans.read_plan(folder)
+        plans.check_plan(plan, folder, manifest, *settings)
+        return plan
+    for name in folder.first_files(_FILES_LOOKED_AT):
+        if not name.startswith(f"{PLAN}/"):  # of a plan that was not finished
+            raise ValueError(
+                f"Expected a new or empty folder, or one of asit shards. Received: "
+                f"{folder}, which holds {name}. Name another folder"
+            )
+    return plans.make_plan(manifest, folder, *settings, read_headers)
+
+
+def _unfinished(plan, job, retry):
+    """Tasks of the shards that are to be written; with `retry` those with a broken
+    clip too, if it may be whole by now.
+    """
+    shards, entries = job.folder.sizes(), job.folder.sizes(one_shard.DONE)
+    names = [one_shard.entry_name(number) for number in range(plan.shards)]
+    there = [name.rpartition("/")[2] in entries for name in names]
+    known = zip(
+        (number for number in range(plan.shards) if there[number]),
+        job.folder.read_all([n for n, is_there in zip(names, there) if is_there]),
+    )
+    unfinished = set(range(plan.shards))
+    for number, entry in known:
+        entry = json.loads(entry)
+        is_whole = shards.get(shard_name(number, plan.shards)) == entry["bytes"]
+        if is_whole and retry and any(_is_mended(f, job) for f in entry["failures"]):
+            job.folder.remove(one_shard.entry_name(number))
+        elif is_whole:
+            unfinished.remove(number)
+    return [(n, plan.starts[n], plan.starts[n + 1]) for n in sorted(unfinished)]
+
+
+def _is_mended(failure, job):
+    """Whether a broken file is another one by now; one at an address may well be."""
+    path = one_shard.path_of(failure["path"], job.audio_root)
+    return "://" in path or one_shard.state_of(path) != failure["state"]
+
+
+def _finish(plan, folder, max_failure_share):
+    """Writes what is said of all shards: `shards.json` last, if all is well."""
+    shards, failures, samples = [], [], 0
+    numbers = range(plan.shards)
+    for number, text in zip(
+        numbers, folder.read_all([one_shard.entry_name(n) for n in numbers])
+    ):
+        entry = json.loads(text)
+        name = shard_name(number, plan.shards)
+        shards.append({"name": name, "clips": entry["clips"], "bytes": entry["bytes"]})
+        failures += [(f["path"], f["reason"]) for f in entry["failures"]]
+        samples += entry["samples"]
+    _write_failures(folder, failures)
+    share = len(failures) / plan.manifest["clips"]
+    if share > max_failure_share:
+        raise TooManyBrokenFiles(
+            f"{len(failures)} of {plan.manifest['clips']} clips could not be read "
+            f"({share:.1%}, where {max_failure_share:.1%} may be passed over); the first "
+            f"is {failures[0][0]}: {failures[0][1]} All are in {folder.full(FAILURES)}. "
+            "Mend them and run the same command again, or raise max_failure_share"
+        )
+    with folder.writing(CLIPS) as file:
+        file.write(_csv_row([*plan.columns, *NUMBERS[1:]]))
+        for rows in folder.read_all([one_shard.rows_name(n) for n in numbers]):
+            file.write(rows)
+    index = ShardIndex(
+        sample_rate=plan.sample_rate,
+        clips=plan.manifest["clips"] - len(failures),
+        seconds=samples / plan.sample_rate,
+        class_names=plan.class_names,
+        multi_label=plan.multi_label,
+        shards=shards,
+        manifest=plan.manifest,
+        shard_size=plan.shard_size,
+        seed=plan.seed,
+    )
+    folder.write(INDEX, index.to_json())
+    folder.remove_unfinished()
+    return index
+
+
+def _write_failures(folder, failures):
+    with folder.writing(FAILURES) as file:
+        file.write(_csv_row(("path", "reason")))
+        for failure in failures:
+            file.write(_csv_row(failure))
+
+
+def _csv_row(cells):
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue().encode()

@@ -1,0 +1,21 @@
+import pytest
+
+from keras_asit.data.manifest_text import is_text, printable
+
+pytestmark = pytest.mark.backend_free
+
+
+@pytest.mark.parametrize("text", ["", "a.wav", "é", "日本", "\U0001f415", "two\nlines"])
+def test_texts(text):
+    assert is_text(text)
+
+
+@pytest.mark.parametrize("text", ["\0", "a\0b", "é\0", "caf\udce9", "\ud800"])
+def test_what_is_none(text):
+    assert not is_text(text)
+
+
+def test_what_an_error_shows():
+    assert printable("dög 1.wav") == "dög 1.wav"
+    assert printable("a\x1b[2Jb\0\udcff\n") == r"'a\x1b[2Jb\x00\udcff\n'"
+    assert printable("x" * 1000) == "x" * 200 + "..."
