@@ -10,6 +10,7 @@ import importlib
 from keras_asit.version import __version__
 
 __all__ = [
+    "audit",
     "__version__",
     "audio",
     "callbacks",

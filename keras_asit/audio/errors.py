@@ -23,3 +23,27 @@ def truncated(path, what):
     return AudioError(
         path, f"is truncated: it holds {what}. Fetch it again or leave it out."
     )
+
+
+def holds_nothing(path):
+    """The error of a file without a sample."""
+    return AudioError(
+        path,
+        "holds no audio (0 samples), or was cut short. Fetch it again or leave it out.",
+    )
+
+
+def too_long(path, samples, most):
+    """The error of more samples than may become one waveform."""
+    return AudioError(
+        path,
+        f"has {samples} samples or more by its header, expected at most {most} in one "
+        "piece. Read parts of it, with `start` and `duration`, or leave it out if it "
+        "cannot be that long.",
+    )
+
+
+def cannot_be_opened(path, error):
+    """The error of a file that the system does not let us read."""
+    why = getattr(error, "strerror", None) or error
+    return AudioError(path, f"cannot be opened ({why}). Check the path and its rights.")

@@ -8,13 +8,18 @@ import re
 import numpy as np
 import soundfile
 
-from keras_asit.audio.errors import AudioError, truncated
+from keras_asit.audio import ogg
+from keras_asit.audio.errors import (
+    AudioError,
+    cannot_be_opened,
+    holds_nothing,
+    too_long,
+    truncated,
+)
 from keras_asit.audio.headers import (
     AUDIO,
     FIRST_BYTES,
-    cannot_be_opened,
     check_is_a_file,
-    ends_an_ogg_stream,
     not_audio,
 )
 from keras_asit.audio.mp3 import LongerFile, Mp3, after_id3
@@ -60,10 +65,10 @@ class AudioFile:
     def __init__(self, path):
         self.path = path
         check_is_a_file(path)
-        with contextlib.ExitStack() as opened, _audio_errors(path):
+        with contextlib.ExitStack() as opened, audio_errors(path):
             self._bytes = opened.enter_context(open(path, "rb", buffering=0))
             self._mp3 = self._look_at_the_bytes()
-            self._file = opened.enter_context(_Stream(_name(path)))
+            self._file = opened.enter_context(_open(path))
             self._check_header()
             self._opened = opened.pop_all()
         self.rate = self._file.samplerate
@@ -105,8 +110,8 @@ class AudioFile:
         if stop <= first:
             return np.zeros(0, "float32")
         if length is not None and stop - first > MAX_SAMPLES:
-            raise too_long(self.path, stop - first)
-        with _audio_errors(self.path):
+            raise too_long(self.path, stop - first, MAX_SAMPLES)
+        with audio_errors(self.path):
             self._go_to(first, stop)
             waveform = self._read(stop - first)
         decoded = len(waveform)
@@ -123,8 +128,10 @@ class AudioFile:
         head = self._bytes.read(FIRST_BYTES)
         if not AUDIO.match(head):
             return self._mp3_with_junk_before(head)
-        if head[:4] == b"OggS" and not ends_an_ogg_stream(self._bytes):
-            raise truncated(self.path, "no last page, which ends the stream")
+        if head[:4] == b"OggS":
+            ends, self._last_page_samples = ogg.last_page(self._bytes)
+            if not ends:
+                raise truncated(self.path, "no last page, which ends the stream")
         if head[0] != 0xFF and head[:3] != b"ID3":
             return None
         self._bytes.seek(after_id3(self._bytes))
@@ -164,34 +171,40 @@ class AudioFile:
 
     def _go_to(self, first, stop):
         """Makes the next sample that is read the first; see that all can be read."""
-        if self._mp3 is None:
-            if first:
-                self._check_vorbis_headers()
-                self._file.seek(first)
-            return
-        if self._mp3.says_length:
+        at = 0
+        if self._mp3 is not None:
             self._check_mp3(stop)
-        elif self._file.frames < stop:  # a guess, and libsndfile reads no further
-            longer = self._opened.enter_context(LongerFile(self.path, self._mp3.begin))
-            self._file = self._opened.enter_context(_Stream(longer))
-        for _ in self._blocks(first):
+        elif self._file.format == "OGG":
+            at = self._seek_in_ogg(first)
+        elif first:
+            at = self._file.seek(first)
+        for _ in self._blocks(first - at):
             pass
 
-    def _check_vorbis_headers(self):
-        """libsndfile does not, and seeking crashes where nothing can be decoded."""
-        if self._file.format == "OGG" and not len(self._file.read(1)):
-            raise AudioError(
-                self.path,
-                "is damaged: its headers do not let it be decoded. Fetch it again or "
-                "leave it out.",
-            )
+    def _seek_in_ogg(self, first):
+        """Goes to the first sample or to one before, and returns which."""
+        if first and self._file.subtype == "VORBIS":
+            # Seeking crashes where the headers do not let anything be decoded.
+            if not len(self._file.read(1)):
+                raise truncated(self.path, "headers that do not let it be decoded")
+            self._file.seek(0)  # else it counts the sample
+            last = self._last_page_samples
+            first = 0 if last is None else min(first, self._file.frames - last - 1)
+        return self._file.seek(first) if first > 0 else 0
 
     def _count_mp3(self, limit):
-        with _audio_errors(self.path):
+        with audio_errors(self.path):
             return self._mp3.count_samples(self._bytes, limit)
 
     def _check_mp3(self, stop):
+        """That its frames are as many as it says; opens it anew where it does not."""
         says = self._file.frames
+        if not self._mp3.says_length:
+            if says < stop:  # a guess, and libsndfile reads no further
+                longer = LongerFile(self.path, self._mp3.begin)
+                self._opened.enter_context(longer)
+                self._file = self._opened.enter_context(_Stream(longer))
+            return
         counted = self._count_mp3(stop + MP3_PADDING if stop == says else stop)
         if stop == says and counted > says + MP3_PADDING:
             raise AudioError(
@@ -206,7 +219,7 @@ class AudioFile:
             blocks.append(block)
             decoded += len(block)
             if decoded > MAX_SAMPLES:
-                raise too_long(self.path, decoded)
+                raise too_long(self.path, decoded, MAX_SAMPLES)
         return np.concatenate(blocks) if len(blocks) > 2 else blocks[-1]
 
     def _blocks(self, samples):
@@ -231,14 +244,23 @@ class AudioFile:
         if peak > MAX_PEAK:
             raise AudioError(
                 self.path,
-                f"its float samples reach {peak:g}, expected [-1, 1]. Divide them by "
-                "their full scale (32768 for 16-bit integers) and write it again.",
+                f"its samples reach {peak:g}, expected [-1, 1]. Divide them by their "
+                "full scale (32768 for 16-bit integers) and write it again, or leave "
+                "it out where it is damaged.",
             )
 
 
-def _name(path):
-    """The path as soundfile opens it, also where it is not valid Unicode."""
-    return os.fsencode(path) if os.name == "posix" else path
+def _open(path):
+    # As bytes, a path need not be valid Unicode.
+    name = os.fsencode(path) if os.name == "posix" else path
+    try:
+        return _Stream(name)
+    except TypeError as error:
+        raise AudioError(
+            path,
+            "is named .raw, which is for samples without a header. Rename it to what "
+            "it is, such as .wav.",
+        ) from error
 
 
 def _mean_of_channels(block):
@@ -253,15 +275,15 @@ def _mean_of_channels(block):
 
 
 @contextlib.contextmanager
-def _audio_errors(path):
+def audio_errors(path):
     """What goes wrong with a file within is raised as AudioError."""
     try:
         yield
-    except (soundfile.LibsndfileError, TypeError) as error:
+    except soundfile.LibsndfileError as error:
         raise AudioError(
             path,
             "cannot be decoded as wav, flac, ogg or mp3: it is not audio, or "
-            f"damaged ({getattr(error, 'error_string', error)}). Convert it, "
+            f"damaged ({error.error_string.strip(' .')}). Convert it, "
             "fetch it again, or leave it out.",
         ) from error
     except OSError as error:
@@ -271,21 +293,3 @@ def _audio_errors(path):
             path,
             "does not fit into memory. Read parts of it, with `start` and `duration`.",
         ) from error
-
-
-def holds_nothing(path):
-    """The error of a file without a sample."""
-    return AudioError(
-        path,
-        "holds no audio (0 samples), or was cut short. Fetch it again or leave it out.",
-    )
-
-
-def too_long(path, samples):
-    """The error of more sound than is read into one array."""
-    return AudioError(
-        path,
-        f"has {samples} samples or more by its header, expected at most {MAX_SAMPLES} "
-        "in one piece. Read parts of it, with `start` and `duration`, or leave it out "
-        "if it cannot be that long.",
-    )

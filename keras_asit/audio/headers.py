@@ -1,4 +1,4 @@
-"""What the first and the last bytes of a file say, before libsndfile sees it.
+"""What the first bytes of a file say, before libsndfile sees it.
 
 libsndfile guesses: a text named .au is raw samples to it, and it takes some formats
 from two bytes. Here a file has to begin as one of a few formats does.
@@ -8,7 +8,7 @@ import os
 import re
 import stat
 
-from keras_asit.audio.errors import AudioError
+from keras_asit.audio.errors import AudioError, cannot_be_opened
 
 FIRST_BYTES = 16
 AUDIO = re.compile(
@@ -29,7 +29,6 @@ NOT_AUDIO = (
     (rb"[\t\n\r\x20-\x7e]+$", "is text"),
     (b"", "is damaged, or of an unknown format"),
 )
-OGG_PAGE_BYTES = 65_307  # the largest
 
 
 def check_is_a_file(path):
@@ -48,12 +47,6 @@ def check_is_a_file(path):
         raise AudioError(path, "is empty (0 bytes). Fetch it again or leave it out.")
 
 
-def cannot_be_opened(path, error):
-    """The error of a file that the system does not let us read."""
-    why = getattr(error, "strerror", None) or error
-    return AudioError(path, f"cannot be opened ({why}). Check the path and its rights.")
-
-
 def not_audio(path, head):
     """The error of a file that begins with these bytes, which no audio file does."""
     what = next(what for start, what in NOT_AUDIO if re.match(start, head, re.DOTALL))
@@ -62,12 +55,3 @@ def not_audio(path, head):
         f"{what}, not wav, flac, ogg or mp3. Convert it, fetch it again, or leave it "
         "out.",
     )
-
-
-def ends_an_ogg_stream(stream):
-    """Whether the last page is marked as the last: the third bit of its flags."""
-    size = stream.seek(0, os.SEEK_END)
-    stream.seek(max(0, size - OGG_PAGE_BYTES))
-    end = stream.read()
-    flags = end.rfind(b"OggS") + 5
-    return flags < len(end) and bool(end[flags] & 4)

@@ -4,14 +4,8 @@ import os
 
 import numpy as np
 
-from keras_asit.audio.errors import AudioError
-from keras_asit.audio.files import (
-    MAX_SAMPLES,
-    RATES,
-    AudioFile,
-    holds_nothing,
-    too_long,
-)
+from keras_asit.audio.errors import AudioError, holds_nothing, too_long
+from keras_asit.audio.files import MAX_SAMPLES, RATES, AudioFile, audio_errors
 from keras_asit.audio.resampling import resample, resampled_length, span_to_resample
 
 __all__ = ["AudioError", "length", "read", "resample", "resampled_length"]
@@ -65,8 +59,9 @@ def read(path, sample_rate=None, start=0.0, duration=None):
         if len(waveform) and rate != file.rate:
             samples = resampled_length(len(waveform), file.rate, rate)
             if samples > MAX_SAMPLES:
-                raise too_long(path, samples)
-            waveform = resample(waveform, file.rate, rate)
+                raise too_long(path, samples, MAX_SAMPLES)
+            with audio_errors(path):
+                waveform = resample(waveform, file.rate, rate)
             waveform = waveform[skip : None if count is None else skip + count]
         if not len(waveform):
             raise _starts_late(path, start, file)

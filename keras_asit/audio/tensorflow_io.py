@@ -94,7 +94,9 @@ def _read_or_reason(path, sample_rate, start, duration):
 
     duration = None if duration < 0 else float(duration)
     try:
-        waveform, _ = read_with_soundfile(path, int(sample_rate), float(start), duration)
+        waveform, _ = read_with_soundfile(
+            path, int(sample_rate), float(start), duration
+        )
     except AudioError as error:
         return np.zeros(0, "float32"), error.reason.encode()
     return waveform, b""
@@ -120,7 +122,7 @@ def check_tensorflow_io():
     except NotImplementedError:  # its library cannot be loaded
         pass
     raise ImportError(
-        "Decoding with tensorflow-io needs tensorflow-io 0.37.1 with TensorFlow 2.16 or "
+        "Decoding with tensorflow-io needs its release 0.37.1, with TensorFlow 2.16 or "
         f"2.17. Found: {found}. In an environment of its own: pip install -c "
         "constraints-tensorflow-io.txt 'keras-asit[tensorflow-io]'. Or decode with "
         "soundfile, the default."
@@ -128,14 +130,15 @@ def check_tensorflow_io():
 
 
 def _resampled_part(mono, rate, sample_rate, start, duration, rates):
-    """The part of a waveform at the rate; nothing where its rate is not one of `rates`."""
+    """A part of a waveform at another rate; nothing where its own is not in `rates`."""
     import tensorflow as tf
 
     first, count = _samples_of(start, sample_rate), None
     if duration is not None:
         count = tf.maximum(_samples_of(duration, sample_rate), 1)
     branches = [
-        lambda r=known: tf_resample(mono, r, sample_rate, first, count) for known in rates
+        lambda r=known: tf_resample(mono, r, sample_rate, first, count)
+        for known in rates
     ]
     branches += [lambda: tf.zeros([0])]  # of any other rate
     is_rate = [*[rate == known for known in rates], True]

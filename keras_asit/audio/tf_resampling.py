@@ -16,6 +16,7 @@ from keras_asit.audio.resampling import resample
 # Samples of the lower rate. soxr_hq reaches no further to either side: 96 leave less
 # than 1e-6. So many of its first ones differ: they do not see all that is before.
 REACH = 96
+MAX_TAPS = 1 << 21  # 8 MiB
 
 
 class Impulses(NamedTuple):
@@ -41,7 +42,11 @@ class Impulses(NamedTuple):
 
 @functools.lru_cache(maxsize=64)
 def impulses(rate, sample_rate):
-    """Measures soxr's filter from `rate` to `sample_rate`, in Hz."""
+    """Measures soxr's filter from `rate` to `sample_rate`, in Hz.
+
+    Raises:
+        ValueError: If they have so small a common divisor that there are too many taps.
+    """
     common = math.gcd(rate, sample_rate)
     up, down = sample_rate // common, rate // common
     before = math.ceil(REACH * max(1, rate / sample_rate))
@@ -49,6 +54,11 @@ def impulses(rate, sample_rate):
     steps = max(1, before // down)
     up, down = up * steps, down * steps
     taps = before + down + before
+    if taps * up > MAX_TAPS:
+        raise ValueError(
+            f"Expected rates with a larger common divisor than {common}. Received: "
+            f"{rate} Hz to be resampled to {sample_rate} Hz in a TensorFlow graph"
+        )
     first_step = math.ceil(2 * before / down)
     begin = first_step * down - before
     answers = np.stack(
@@ -118,8 +128,7 @@ def _samples(waveform, first, count):
 def _with_start(result, waveform, start, first):
     import tensorflow as tf
 
-    samples, results = start.shape
-    source = _samples(waveform, tf.constant(0, tf.int64), samples)
+    source = _samples(waveform, tf.constant(0, tf.int64), len(start))
     head = tf.linalg.matvec(start, source, transpose_a=True)[first:]
     head = head[: tf.size(result)]
     return tf.concat([head, result[tf.size(head) :]], axis=0)

@@ -46,7 +46,7 @@ def audit(
     after a run that was interrupted or killed.
 
     Args:
-        source: Path of a manifest (CSV, JSON, folder), or a `Manifest`.
+        source: A `Manifest`, or what `read_manifest` takes: CSV, JSON, folder.
         out: Folder to write to.
         labels: Every class in order, or a label CSV, as for `read_manifest`.
         allow_outside: Whether clips may lie outside the manifest's folder.
@@ -158,7 +158,7 @@ def _make_folder(out, source):
 
 
 def _is_source(manifest, source):
-    if isinstance(source, Manifest):
+    if not isinstance(source, (str, os.PathLike)):
         return False
     return any(
         os.path.exists(path) and os.path.samefile(manifest, path)

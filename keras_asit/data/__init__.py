@@ -1,6 +1,6 @@
 """Manifests and datasets: from audio files on disk to batches that `fit` takes."""
 
-from keras_asit.data import synthetic
+from keras_asit.data import prepare, shards, synthetic
 from keras_asit.data.clips import ClipReader
 from keras_asit.data.labelled import labelled_dataset
 from keras_asit.data.manifest import Manifest
@@ -11,7 +11,9 @@ __all__ = [
     "ClipReader",
     "Manifest",
     "labelled_dataset",
+    "prepare",
     "pretraining_dataset",
     "read_manifest",
+    "shards",
     "synthetic",
 ]

@@ -61,7 +61,7 @@ def _read_label_csv(path):
         row = {name: cell.strip() for name, cell in zip(header, row)}
         problems += [(line, text) for text in _faults(row, line, lines)]
         classes[row["index"]] = (row["display_name"], row["mid"])
-    problems = [f"line {line}: {text}" for line, text in sorted(problems)]
+    problems = [f"line {line}: {text}" for line, text in problems]
     if not problems:
         problems = _gaps(classes)
     if problems:

@@ -171,12 +171,13 @@ def test_a_name_that_is_not_unicode(tmp_path):
     assert len(read(name)[0]) == 1000
 
 
+VORBIS = {"subtype": "VORBIS", "compression_level": 0.0}
 PARTS = [  # name, options, largest share of the bytes read, largest difference
     ("a.wav", {}, 0.05, 0),
     ("a.flac", {}, 0.05, 0),
-    # Ogg files are searched by their pages, 200 kB to and fro in all.
-    ("a.ogg", {"compression_level": 0.0}, 0.5, 1e-6),
-    ("a.ogg", {"subtype": "OPUS", "compression_level": 0.0}, 0.5, 1e-5),
+    # Ogg files are searched by their pages, up to 300 kB to and fro.
+    ("a.ogg", VORBIS, 0.5, 0),
+    ("a.ogg", {"subtype": "OPUS", "compression_level": 0.0}, 0.6, 1e-5),
 ]
 
 
@@ -196,7 +197,9 @@ def test_of_a_part_only_the_part_is_decoded(
         if before is not None:
             assert bytes_read() - before < share * path.stat().st_size
         first = round(start * rate)
-        assert sum(decoded) == len(part) == round(duration * rate)
+        ahead = options == VORBIS  # a sample, to see that its headers are good
+        assert sum(decoded) == ahead + len(part)
+        assert len(part) == round(duration * rate)
         expected = whole[first : first + len(part)]
         np.testing.assert_allclose(part, expected, rtol=0, atol=difference)
 

@@ -15,6 +15,9 @@ from keras_asit.audit.findings import KINDS
 from keras_asit.data import Manifest, read_manifest
 from keras_asit.data.manifest import ManifestError
 
+# The filterbank is compared on every backend in test_log_mel.py.
+pytestmark = pytest.mark.large_on_jax
+
 WRITTEN = ("report.json", "report.html", "manifest.csv", "dropped.csv", "findings.csv")
 
 
@@ -205,6 +208,15 @@ def test_a_manifest_in_memory_and_a_folder(write_set, noise, tmp_path):
     os.remove(path)
     of_folder = run(path.parent, tmp_path / "3")
     assert of_folder["clips"] == 2 and of_folder["labels"]["without"] == 2
+
+
+def test_a_dataframe(write_set, noise, tmp_path):
+    pandas = pytest.importorskip("pandas")
+    folder = write_set({"a.wav": noise(0), "b.wav": None}).parent
+    frame = pandas.DataFrame({"path": ["a.wav", "b.wav"], "label": ["x", "y"]})
+    report = run(frame, tmp_path / "out", root=folder)
+    assert report["clips"] == 2 and report["readable"] == 1
+    assert run(frame, tmp_path / "out", root=folder) == report
 
 
 def test_several_labels_a_clip(write_set, noise, tmp_path):

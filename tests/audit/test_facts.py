@@ -40,6 +40,11 @@ def test_values_by_hand(tmp_path):
     }
 
 
+def test_the_peak_may_be_below_the_mean(tmp_path):
+    wave = np.array([0.25, 0.25, 0.25, -0.75] * 100)  # mean 0
+    assert measure(write(tmp_path / "a.wav", wave))["peak"] == 0.75
+
+
 def test_long_clips_are_measured_in_blocks(tmp_path, monkeypatch):
     path = write(tmp_path / "a.wav", noise())
     whole = measure(path)

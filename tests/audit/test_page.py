@@ -10,6 +10,9 @@ import pytest
 from keras_asit import audit
 from keras_asit.audit import page as pages
 
+# The filterbank is compared on every backend in test_log_mel.py.
+pytestmark = pytest.mark.large_on_jax
+
 VOID = {"meta", "img"}
 
 

@@ -93,6 +93,15 @@ def test_every_row_at_fault_is_named(tmp_path):
         assert problem.startswith(f"{row}: ") and part in problem
 
 
+def test_rows_that_are_alike_in_a_fault(tmp_path):
+    rows = [{"wav": f"{i}.wav", "labels": "x", "events": [i]} for i in range(3)]
+    problems = problems_of(write(tmp_path / "m.json", rows))
+    assert problems == [
+        f"data[{i}]: expected text or a number as 'events', received [{i}]"
+        for i in range(3)
+    ]
+
+
 def test_keys_that_name_the_same(tmp_path):
     rows = [{"wav": "a.wav", "path": "b.wav", "label": "x"}]
     (problem,) = problems_of(write(tmp_path / "m.json", rows))

@@ -26,8 +26,9 @@ def assert_same(one, other):
     ],
 )
 def test_round_trip(tmp_path, label_lists):
-    names = ["a.wav", "dog/b 2.wav", 'c,"1".wav', "two\nlines\r.wav"]
+    names = ["a.wav", "dog/b 2.wav", 'c,"1".wav', "two\nlines.wav"]
     columns = {
+        "note": ["a\rb", "", "c", "\r"],
         "fold": list("1212"),
         "title": ["", "x;y", 'a "b", c', " spaces\r\n"],
         "é": [""] * 4,

@@ -250,13 +250,13 @@ IN_A_PROCESS = f"""
 import sys
 from keras_asit import cli
 
-def with_a_tiny_model(settings, quickstart=cli._quickstart):
+def with_a_tiny_model(settings, quickstart=cli.quickstart.run):
     from keras_asit import training
     from keras_asit.quickstart import job
     job.model_for = lambda _: training.SmallModel(8000, 0.4, **{TINY_MODEL})
     quickstart(settings)
 
-cli._quickstart = with_a_tiny_model
+cli.quickstart.run = with_a_tiny_model
 if sys.argv[1] == "blocked":
     sys.modules["tensorflow"] = None
 status = cli.main(["quickstart", *sys.argv[2:]])

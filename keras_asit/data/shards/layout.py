@@ -133,7 +133,7 @@ class ShardIndex:
 
 
 def relative_to(root, path):
-    """The path as `clips.csv` has it: with `/`, relative to the root if it is inside."""
+    """The path as `clips.csv` has it: with `/`, relative to the root if inside it."""
     inside = root.rstrip("/" + os.sep) + os.sep
     if root and path.startswith(inside):
         path = path[len(inside) :]

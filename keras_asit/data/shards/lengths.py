@@ -30,7 +30,7 @@ def estimate_seconds(manifest, read_headers=True):
     seconds = _by_columns(manifest.columns, len(manifest))
     unknown = np.flatnonzero(np.isnan(seconds))
     if read_headers and len(unknown):
-        seconds[unknown] = _by_headers(manifest.paths[unknown])
+        seconds[unknown] = _by_headers(manifest.paths[unknown], manifest.confinement())
     known = seconds[~np.isnan(seconds)]
     typical = np.median(known) if len(known) else TYPICAL_SECONDS
     return np.where(np.isnan(seconds), typical, seconds)
@@ -59,19 +59,21 @@ def _number(text):
         return math.nan
 
 
-def _by_headers(paths):
+def _by_headers(paths, confinement):
     """Seconds by the headers of files, NaN where they cannot be read."""
+
+    def seconds_of(path):
+        if confinement is not None and not confinement.holds(path):
+            return math.nan
+        try:
+            samples, rate = length(path)
+        except AudioError:
+            return math.nan  # the file is reported when it is to be written
+        return math.nan if samples is None else samples / rate
+
     seconds = []
     paths = iter(tqdm(paths, desc="lengths", unit="clip", disable=None))
     with ThreadPoolExecutor(min(_THREADS, 4 * (os.cpu_count() or 1))) as pool:
         while some := list(itertools.islice(paths, _TOGETHER)):
-            seconds += pool.map(_by_header, some)
+            seconds += pool.map(seconds_of, some)
     return seconds
-
-
-def _by_header(path):
-    try:
-        samples, rate = length(path)
-    except AudioError:
-        return math.nan  # the file is reported when it is to be written
-    return math.nan if samples is None else samples / rate

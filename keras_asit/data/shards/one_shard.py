@@ -166,7 +166,9 @@ def _read_pcm(path, sample_rate, confinement):
         raise AudioError(path, f"cannot be read: {error!r}") from error
     if BYTES * len(waveform) > MOST_BYTES:
         hours = len(waveform) / sample_rate / 3600
-        raise AudioError(path, f"lasts {hours:.1f} h, too long for a record. Cut it up.")
+        raise AudioError(
+            path, f"lasts {hours:.1f} h, too long for a record. Cut it up."
+        )
     return to_pcm(waveform)
 
 

@@ -3,12 +3,11 @@
 import csv
 import io
 import json
-import os
 
 from keras_asit.audio.files import RATES
 from keras_asit.data.clips import TooManyBrokenFiles
 from keras_asit.data.manifest import Manifest
-from keras_asit.data.shards import one_shard, running
+from keras_asit.data.shards import beam_options, one_shard, running
 from keras_asit.data.shards import plan as plans
 from keras_asit.data.shards.layout import (
     CLIPS,
@@ -21,6 +20,7 @@ from keras_asit.data.shards.layout import (
     shard_name,
 )
 from keras_asit.data.shards.output import OutputFolder
+from keras_asit.data.shards.watching import AGAIN
 from keras_asit.data.sources import as_manifest, read_manifest
 
 _FILES_LOOKED_AT = 50  # to tell whether a folder is somebody else's
@@ -80,10 +80,10 @@ def write(
         index = keras_asit.data.shards.write("esc10/manifest.csv", "esc10_shards")
         print(index.clips, "clips in", len(index.shards), "shards")
     """
-    running.require_beam()
+    beam_options.require_beam()
     shard_size = parse_size(shard_size)
     _check_arguments(sample_rate, seed, max_failure_share)
-    options, is_local = running.parse_options(pipeline_options)
+    options, is_local = beam_options.parse_options(pipeline_options)
     folder = OutputFolder(out)
     address = str(root).rstrip("/") if "://" in str(root) else None
     manifest = _manifest(source, labels, allow_outside, None if address else root)
@@ -107,7 +107,7 @@ def write(
     if tasks := _unfinished(plan, job, retry=False):
         raise one_shard.ShardError(
             f"{len(tasks)} of {plan.shards} shards are not written. Look at the "
-            "runner's log, and run the same command again: what is finished is kept"
+            f"runner's log, and {AGAIN}"
         )
     return _finish(plan, folder, max_failure_share)
 
@@ -115,7 +115,7 @@ def write(
 def _check_arguments(sample_rate, seed, max_failure_share):
     if not RATES[0] <= sample_rate <= RATES[1] or sample_rate != int(sample_rate):
         raise ValueError(
-            f"Expected sample_rate in Hz, a whole number from {RATES[0]} to {RATES[1]}. "
+            f"Expected sample_rate in Hz, a whole number of {RATES[0]} to {RATES[1]}. "
             f"Received: {sample_rate}"
         )
     if seed < 0 or seed != int(seed):
@@ -197,9 +197,10 @@ def _finish(plan, folder, max_failure_share):
     if share > max_failure_share:
         raise TooManyBrokenFiles(
             f"{len(failures)} of {plan.manifest['clips']} clips could not be read "
-            f"({share:.1%}, where {max_failure_share:.1%} may be passed over); the first "
-            f"is {failures[0][0]}: {failures[0][1]} All are in {folder.full(FAILURES)}. "
-            "Mend them and run the same command again, or raise max_failure_share"
+            f"({share:.1%}, where {max_failure_share:.1%} may be passed over). The "
+            f"first is {failures[0][0]}: {failures[0][1]} All are in "
+            f"{folder.full(FAILURES)}. Mend them and run the same command again, or "
+            "raise max_failure_share"
         )
     with folder.writing(CLIPS) as file:
         file.write(_csv_row([*plan.columns, *NUMBERS[1:]]))

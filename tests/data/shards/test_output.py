@@ -1,4 +1,4 @@
-"""Files come into being whole or not at all, under every name that a folder may have."""
+"""Files come into being whole or not at all, whatever a folder is called."""
 
 import errno
 

@@ -20,7 +20,10 @@ def manifest(clips=40, **changes):
     arguments = {
         "paths": [f"/data/d {i % 3}/{i}.wav" for i in range(clips)],
         "label_lists": [[f"class {i % 4}"] for i in range(clips)],
-        "columns": {"duration_s": ["0.1"] * clips, "fold": [str(i) for i in range(clips)]},
+        "columns": {
+            "duration_s": ["0.1"] * clips,
+            "fold": [str(i) for i in range(clips)],
+        },
         "root": "/data",
     }
     return Manifest(**arguments | changes)
@@ -82,7 +85,9 @@ def test_plan_comes_back(tmp_path):
 def test_other_settings_are_refused(tmp_path, changes, said):
     plan, folder = planned(tmp_path), OutputFolder(tmp_path)
     with pytest.raises(ValueError, match=rf"was begun with {said}.* delete this one"):
-        plans.check_plan(plan, folder, **{"manifest": manifest(), **SETTINGS, **changes})
+        plans.check_plan(
+            plan, folder, **{"manifest": manifest(), **SETTINGS, **changes}
+        )
 
 
 def test_moved_data_are_the_same_manifest():

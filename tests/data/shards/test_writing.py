@@ -4,10 +4,7 @@ import csv
 import errno
 import os
 import re
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +20,6 @@ from keras_asit.data.shards.writing import write
 pytestmark = pytest.mark.backend_free
 pytest.importorskip("apache_beam")
 
-ROOT = Path(__file__).resolve().parents[3]
 SETTINGS = {"sample_rate": 8000, "shard_size": "30kB", "seed": 1}
 
 
@@ -66,7 +62,7 @@ def test_a_folder_of_shards(write_manifest, tmp_path, monkeypatch, capfd):
     rows = clips_of(out)
     assert {int(row["clip"]): int(row["samples"]) for row in rows} == samples
     assert [int(row["shard"]) for row in rows] == [
-        number for number, shard in enumerate(index.shards) for _ in range(shard["clips"])
+        i for i, shard in enumerate(index.shards) for _ in range(shard["clips"])
     ]
     assert list(failures_of(out)) == ["clip_005.wav"]
     assert {p.name for p in out.iterdir() if p.is_dir()} == {"plan"}
@@ -86,57 +82,6 @@ def test_what_is_written_can_be_read(write_manifest, tmp_path):
     for clip in range(5):
         wave, _ = soundfile.read(tmp_path / f"clip_{clip:03}.wav", dtype="float32")
         np.testing.assert_array_equal(reader.read(clip), wave)
-
-
-# Runs `write`, and comes to a halt for ever in the middle of the second shard.
-HALTS = """
-import sys, time
-from keras_asit.data.shards import one_shard, writing
-
-read, clips = one_shard.read, []
-
-def read_and_halt(path, sample_rate):
-    clips.append(path)
-    if len(clips) == 5:
-        print("halted", flush=True)
-        time.sleep(600)
-    return read(path, sample_rate=sample_rate)
-
-one_shard.read = read_and_halt
-settings = {"sample_rate": 8000, "shard_size": "30kB", "seed": 1}
-writing.write(sys.argv[1], sys.argv[2], **settings)
-"""
-
-
-def test_killed_and_run_again(write_manifest, tmp_path):
-    """kill -9 in the middle of a shard; then the same call, and one never killed."""
-    source, killed, whole = write_manifest(12), tmp_path / "killed", tmp_path / "whole"
-    process = subprocess.Popen(
-        [sys.executable, "-c", HALTS, str(source), str(killed)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "KERAS_BACKEND": "jax"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout.readline() == "halted\n", process.communicate()[1]
-    finally:
-        process.kill()
-        process.communicate()
-    assert process.returncode == -signal.SIGKILL
-    assert [p.name for p in (killed / "plan" / "done").glob("*.json")] == [
-        "shard-00000.json"
-    ]
-    assert len(list((killed / "plan" / "unfinished").iterdir())) == 1
-    assert not (killed / "shards.json").exists()
-
-    finished = os.stat(killed / "shard-00000-of-00004.tfrecord")
-    write(source, killed, **SETTINGS)
-    assert os.stat(killed / "shard-00000-of-00004.tfrecord") == finished
-    write(source, whole, **SETTINGS)
-    assert files_of(killed) == files_of(whole)
-    assert sorted(int(row["clip"]) for row in clips_of(killed)) == list(range(12))
-    assert list((killed / "plan" / "unfinished").iterdir()) == []
 
 
 def test_too_many_broken_clips_and_their_mending(write_manifest, tmp_path, monkeypatch):
@@ -183,8 +128,8 @@ def test_full_disk(write_manifest, tmp_path, monkeypatch, capfd):
     with pytest.raises(one_shard.ShardError) as raised:
         write(source, out, **SETTINGS)
     assert re.fullmatch(
-        r"shard 1 cannot be written: \[Errno 28\] No space left on device. Mend this and "
-        "run the same command again: what is finished is kept",
+        r"shard 1 cannot be written: \[Errno 28\] No space left on device. Mend this "
+        "and run the same command again: what is finished is kept",
         str(raised.value),
     )
     assert "Traceback" not in capfd.readouterr().err
@@ -318,62 +263,3 @@ def test_storage_that_is_no_disk(bucket, write_manifest, tmp_path):
     at_home = {row["clip"]: row["crc32"] for row in clips_of(tmp_path / "here")}
     away = {row["clip"]: row["crc32"] for row in clips_of(bucket / "some" / "out")}
     assert away == at_home
-
-
-@pytest.mark.large
-def test_two_processes(write_manifest, tmp_path, capfd):
-    source = write_manifest(12)
-    write(source, tmp_path / "one", **SETTINGS)
-    options = ["--direct_num_workers=2"]
-    write(source, tmp_path / "two", pipeline_options=options, **SETTINGS)
-    assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
-    err = capfd.readouterr().err
-    assert "Traceback" not in err and "INFO" not in err, err
-
-
-@pytest.mark.large
-def test_process_that_is_killed(write_manifest, tmp_path):
-    """As the system does for want of memory; Beam alone would wait for ever."""
-    source, out = write_manifest(12), tmp_path / "out"
-    process = subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(source), str(out)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "KERAS_BACKEND": "jax"},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    _, err = process.communicate(timeout=200)
-    assert "ShardError: A process of Beam was killed" in err
-    assert write(source, out, **SETTINGS).clips == 12
-
-
-KILLED = """
-import functools, os, sys
-from keras_asit.data.shards import running, writing
-
-def die(task, job):
-    os.kill(os.getpid(), 9)
-
-running.write_shard = die
-settings = {"sample_rate": 8000, "shard_size": "30kB", "seed": 1}
-options = ["--direct_num_workers=2"]
-writing.write(sys.argv[1], sys.argv[2], pipeline_options=options, **settings)
-"""
-
-
-@pytest.mark.skipif(os.name != "posix", reason="needs signals")
-def test_ctrl_c(write_manifest, tmp_path):
-    source, out = write_manifest(12), tmp_path / "out"
-    process = subprocess.Popen(
-        [sys.executable, "-c", HALTS, str(source), str(out)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "KERAS_BACKEND": "jax"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout.readline() == "halted\n", process.communicate()[1]
-    time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert err.splitlines()[-1] == "KeyboardInterrupt"
-    assert list((out / "plan" / "unfinished").iterdir()) == []
-    assert write(source, out, **SETTINGS).clips == 12

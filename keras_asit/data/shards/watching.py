@@ -1,0 +1,124 @@
+"""What a user sees of a pipeline while it runs, and how it ends."""
+
+import contextlib
+import os
+import re
+import signal
+import sys
+import tempfile
+import threading
+import time
+
+from tqdm import tqdm
+
+from keras_asit.data.shards.one_shard import DONE, ShardError
+
+AGAIN = "run the same command again: what is finished is kept"
+_POLL_SECONDS = 1.0  # between looks at what is finished, at least
+_POLL_SHARE = 0.05  # of the time that may go into looking
+
+
+@contextlib.contextmanager
+def progress(folder, shards, screen):
+    """A bar that follows what is finished, wherever it is being written."""
+    before = _count_finished(folder)
+    stop = threading.Event()
+
+    def follow():
+        pause = _POLL_SECONDS
+        while not stop.wait(pause):
+            began = time.monotonic()
+            with contextlib.suppress(Exception):  # it is looked at again
+                if finished := _count_finished(folder) - before - bar.n:
+                    bar.update(finished)
+            pause = max(_POLL_SECONDS, (time.monotonic() - began) / _POLL_SHARE)
+
+    bar = tqdm(total=shards, desc="shards", unit="shard", file=screen, mininterval=0)
+    follower = threading.Thread(target=follow, daemon=True)
+    follower.start()
+    try:
+        with bar:
+            yield
+            bar.update(shards - bar.n)
+    finally:
+        stop.set()
+        follower.join(_POLL_SECONDS)
+
+
+def _count_finished(folder):
+    return sum(name.endswith(".json") for name in folder.sizes(DONE))
+
+
+@contextlib.contextmanager
+def stderr_set_aside():
+    """Yields the screen, while what else goes there goes into a file.
+
+    Each of Beam's worker processes writes its own log to the stderr that it inherits,
+    and an interruption in five of them is five tracebacks. What they say comes out
+    after all if the run fails in a way that is not understood.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as log, os.fdopen(os.dup(2), "w") as screen:
+        os.dup2(log.fileno(), 2)
+        try:
+            yield screen
+        except (ShardError, KeyboardInterrupt):
+            raise
+        except BaseException:
+            log.seek(0)
+            screen.write(log.read().decode(errors="replace"))
+            raise
+        finally:
+            screen.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+@contextlib.contextmanager
+def interrupted_by_lost_worker():
+    """Ends a run whose worker process was killed: Beam would wait for it for ever.
+
+    The system kills processes that take too much memory.
+    """
+    hook, lost = threading.excepthook, []
+    main = threading.main_thread()
+    can_interrupt = threading.current_thread() is main and hasattr(
+        signal, "pthread_kill"
+    )
+
+    def look(failure):
+        found = re.match(r"Worker subprocess.* code (-?\d+)$", str(failure.exc_value))
+        if not found:
+            hook(failure)
+        elif can_interrupt and not lost and int(found[1]) != -signal.SIGINT:
+            lost.append(found[0])  # by Ctrl-C it is interrupted as this process is
+            signal.pthread_kill(main.ident, signal.SIGINT)
+
+    threading.excepthook = look
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not lost:
+            raise
+        raise ShardError(
+            f"A process of Beam was killed, perhaps for its memory ({lost[0]}). Take "
+            f"fewer --direct_num_workers and {AGAIN}"
+        ) from None
+    finally:
+        threading.excepthook = hook
+
+
+@contextlib.contextmanager
+def plain_errors():
+    """Errors of a worker travel as text in Beam's own; they are found in it again."""
+    try:
+        yield
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}"
+        if re.match(r"\w+: KeyboardInterrupt\b", text):
+            raise KeyboardInterrupt from None
+        found = re.search(rf"{ShardError.__name__}: (.*?) \[while running", text)
+        if not found:
+            raise
+        raise ShardError(f"{found[1]}. Mend this and {AGAIN}") from None

@@ -1,0 +1,67 @@
+import io
+import struct
+
+import numpy as np
+import pytest
+import soundfile
+
+from keras_asit.audio import AudioError, ogg, read
+
+
+def page(samples, flags=0, sizes=(200, 100), serial=7):
+    """A page on which so many samples of the stream have ended."""
+    header = struct.pack(
+        "<4sBBqIIIB", b"OggS", 0, flags, samples, serial, 0, 0, len(sizes)
+    )
+    return header + bytes(sizes) + bytes(sum(sizes))
+
+
+@pytest.mark.parametrize(
+    ("content", "ends", "samples"),
+    [
+        (page(0) + page(1000) + page(1600, flags=4), True, 600),
+        (page(0) + page(1000) + page(1600, flags=4) + b"some junk", True, 600),
+        (page(0) + page(1000) + page(1600), False, 600),
+        (page(1600, flags=6), True, None),
+        (page(1000) + b"junk" + page(1600, flags=4), True, None),
+        (page(-1) + page(1600, flags=4), True, None),  # a packet that goes on
+        (page(2000) + page(1600, flags=4), True, None),
+        (page(1000, sizes=[255] * 255) + page(1600, 4, sizes=[255] * 255), True, 600),
+        (page(0) + page(1000)[:20], False, None),
+        (b"", False, None),
+    ],
+)
+def test_last_pages_by_hand(content, ends, samples):
+    assert ogg.last_page(io.BytesIO(content)) == (ends, samples)
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(16000, 1), (44100, 2), (8000, 1)])
+def test_parts_of_the_last_page(tmp_path, rate, channels):
+    """libsndfile alone seeks to other samples there: the page is not full."""
+    rng = np.random.default_rng(0)
+    path = tmp_path / "a.ogg"
+    noise = rng.uniform(-0.3, 0.3, (4 * rate + 123, channels))
+    soundfile.write(path, noise, rate)
+    whole, _ = read(path)
+    with open(path, "rb") as file:
+        _, last = ogg.last_page(file)
+    firsts = [
+        len(whole) - n for n in (1, 2, 100, last - 1, last, last + 1, last + 5000)
+    ]
+    for first in [*firsts, *rng.integers(0, len(whole), 30)]:
+        count = int(rng.integers(1, 2000))
+        part, _ = read(path, start=first / rate, duration=count / rate)
+        np.testing.assert_array_equal(part, whole[first : first + count])
+    with soundfile.SoundFile(path) as file:
+        file.seek(len(whole) - 1000)
+        alone = file.read(always_2d=True).mean(axis=1)
+    if rate != 8000:
+        assert np.abs(alone - whole[-1000:]).max() > 0.1  # else our care is idle
+
+
+def test_cut_after_a_page(tmp_path):
+    soundfile.write(tmp_path / "a.ogg", np.zeros(100_000), 16000)
+    content = (tmp_path / "a.ogg").read_bytes()
+    (tmp_path / "b.ogg").write_bytes(content[: content.rindex(b"OggS")])
+    with pytest.raises(AudioError, match="no last page, which ends the stream"):
+        read(tmp_path / "b.ogg")
