@@ -114,6 +114,7 @@ class AudioFile:
         with audio_errors(self.path):
             self._go_to(first, stop)
             waveform = self._read(stop - first)
+        self._check_log()
         decoded = len(waveform)
         slack = 0 if self._mp3 is None else MP3_SLACK
         if length is not None and first + decoded + slack < stop:
@@ -129,8 +130,8 @@ class AudioFile:
         if not AUDIO.match(head):
             return self._mp3_with_junk_before(head)
         if head[:4] == b"OggS":
-            ends, self._last_page_samples = ogg.last_page(self._bytes)
-            if not ends:
+            self._last_page = ogg.last_page(self._bytes)
+            if not self._last_page.ends:
                 raise truncated(self.path, "no last page, which ends the stream")
         if head[0] != 0xFF and head[:3] != b"ID3":
             return None
@@ -159,15 +160,20 @@ class AudioFile:
             )
         if file.frames <= 0:
             raise holds_nothing(path)
-        # libsndfile shrinks the numbers of a header to the file; its log tells.
-        log = re.search(
-            r"(?:data|SSND|Data Size|Riff size|riff)\s*: (\d+) \(should be (\d+)\)",
-            file.extra_info,
+        self._check_log()
+
+    def _check_log(self):
+        """For what libsndfile found wrong, mended and wrote into its log."""
+        log = self._file.extra_info
+        if self._file.format == "OGG":
+            ogg.check_log(self.path, log, self._last_page)
+        # It shrinks the numbers of a header to the file.
+        shrunk = re.search(
+            r"(?:data|SSND|Data Size|Riff size|riff)\s*: (\d+) \(should be (\d+)\)", log
         )
-        if log and int(log[2]) < int(log[1]) < STREAM_BYTES:
-            raise truncated(
-                path, f"{log[2]} of {log[1]} bytes that its header promises"
-            )
+        if shrunk and int(shrunk[2]) < int(shrunk[1]) < STREAM_BYTES:
+            what = f"{shrunk[2]} of {shrunk[1]} bytes that its header promises"
+            raise truncated(self.path, what)
 
     def _go_to(self, first, stop):
         """Makes the next sample that is read the first; see that all can be read."""
@@ -188,7 +194,7 @@ class AudioFile:
             if not len(self._file.read(1)):
                 raise truncated(self.path, "headers that do not let it be decoded")
             self._file.seek(0)  # else it counts the sample
-            last = self._last_page_samples
+            last = self._last_page.samples
             first = 0 if last is None else min(first, self._file.frames - last - 1)
         return self._file.seek(first) if first > 0 else 0
 

@@ -76,7 +76,7 @@ def audit(
     >>> _ = data.synthetic.write_dataset("clips", splits={"train": 2}, seconds=1.0)
     >>> report = audit.audit("clips/manifest.csv", out="audit", progress=False)
     >>> report["clips"], report["findings"]["duplicate"]["clips"]
-    (20, 0)
+    (24, 0)
     """
     if isinstance(source, Manifest):
         manifest = source

@@ -234,6 +234,7 @@ OTHER_HEADERS = {  # name: (content, what its refusal says; None: it is read)
 def vorbis_without_setup():
     """A seek in it ends the process: libsndfile goes on after such a header."""
     content = bytearray(damaged_audio.whole("vorbis"))
+    assert content.count(b"OggS") > 4  # of more than one page is sought
     at = content.index(b"\x05vorbis") + 100
     content[at : at + 4] = b"\xff\xff\xff\xff"
     return bytes(damaged_audio.sign_ogg_pages(content))
@@ -241,7 +242,7 @@ def vorbis_without_setup():
 
 OTHER_HEADERS["no.setup.ogg"] = (
     vorbis_without_setup(),
-    "truncated: it holds 0 of 3200",
+    "truncated: it holds 0 of 40000",
 )
 BY_HAND = {f"{name}.wav": each for name, each in WAV_HEADERS.items()} | OTHER_HEADERS
 

@@ -32,7 +32,9 @@ def page(samples, flags=0, sizes=(200, 100), serial=7):
     ],
 )
 def test_last_pages_by_hand(content, ends, samples):
-    assert ogg.last_page(io.BytesIO(content)) == (ends, samples)
+    last = ogg.last_page(io.BytesIO(content))
+    assert (last.ends, last.samples) == (ends, samples)
+    assert last.stop == (1600 if b"\x40\x06" in content else 0)
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(16000, 1), (44100, 2), (8000, 1)])
@@ -44,7 +46,7 @@ def test_parts_of_the_last_page(tmp_path, rate, channels):
     soundfile.write(path, noise, rate)
     whole, _ = read(path)
     with open(path, "rb") as file:
-        _, last = ogg.last_page(file)
+        last = ogg.last_page(file).samples
     firsts = [
         len(whole) - n for n in (1, 2, 100, last - 1, last, last + 1, last + 5000)
     ]

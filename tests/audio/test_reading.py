@@ -146,7 +146,10 @@ def test_header_that_claims_gigabytes_takes_no_memory(write):
     assert len(read(path, duration=0.5)[0]) == RATE // 2
 
 
-@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.mp3", "a.ogg", "a.aiff"])
+@pytest.mark.parametrize(
+    "name",
+    ["a.wav", "a.flac", "a.mp3", "a.ogg", "a.aiff", "a.au", "a.caf", "a.rf64", "a.w64"],
+)
 def test_truncated(write, name):
     rng = np.random.default_rng(0)
     whole = write(name, 0.1 * rng.normal(size=5 * RATE)).read_bytes()

@@ -129,5 +129,5 @@ def test_last_frames_have_their_checksums():
 
     frame = tf_formats.LAST_FRAMES[:16]
     assert frame * (len(tf_formats.LAST_FRAMES) // 16) == tf_formats.LAST_FRAMES
-    assert checksum(frame[:11], 0x107, 8) == 0
+    assert checksum(frame[:12], 0x107, 8) == 0
     assert checksum(frame, 0x18005, 16) == 0

@@ -163,7 +163,6 @@ def test_what_is_dropped_can_be_chosen(one_of_each, tmp_path):
 
 def test_two_runs_give_the_same(one_of_each, tmp_path, monkeypatch):
     monkeypatch.undo()
-    write_rate(one_of_each)
     one = run(one_of_each, tmp_path / "1", workers=1)
     two = run(one_of_each, tmp_path / "2", workers=4)
     assert one == two

@@ -24,6 +24,7 @@ import numpy as np
 import soundfile
 
 SECONDS = 0.2
+SECONDS_IN_PAGES = {"vorbis": 2.5, "opus": 1.2}  # so long that it is sought in them
 MAX_SAMPLES = 20_000_000  # what the longest of these files can rightly hold
 MP3_SLACK = 2304  # an mp3 may lack two frames of what it promises
 TIME_LIMIT = 20  # seconds for one file; the fastest take a millisecond
@@ -66,7 +67,7 @@ def whole(name):
     if name == "tagged":
         return MP3_TAG + whole("cbr")
     suffix, rate, channels, options = FORMATS[name]
-    samples = round(SECONDS * rate)
+    samples = round(SECONDS_IN_PAGES.get(name, SECONDS) * rate)
     rng = np.random.default_rng(0)
     tone = 0.3 * np.sin(0.2 * np.arange(samples))[:, None]
     wave = tone + 0.05 * rng.standard_normal((samples, channels))

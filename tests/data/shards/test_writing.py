@@ -95,9 +95,13 @@ def test_too_many_broken_clips_and_their_mending(write_manifest, tmp_path, monke
 
     written = []
     run = running.run
-    monkeypatch.setattr(
-        running, "run", lambda tasks, *rest: written.append(tasks) or run(tasks, *rest)
-    )
+
+    def run_and_note(tasks, *others):
+        assert not (out / "shards.json").exists()  # while the set is not whole
+        written.append(tasks)
+        run(tasks, *others)
+
+    monkeypatch.setattr(running, "run", run_and_note)
     soundfile.write(tmp_path / "clip_002.wav", np.zeros(80), 8000)
     index = write(source, out, max_failure_share=0.2, **SETTINGS)
     ((task,),) = written  # only the shard of the clip that was mended
