@@ -14,7 +14,7 @@ PIP := $(VENV)/bin/python -m pip
 EXTRAS_tensorflow := tensorflow,plots
 EXTRAS_jax := jax,plots
 EXTRAS_torch := torch,plots
-EXTRAS_test := tensorflow,jax,dev,tutorials,plots
+EXTRAS_test := tensorflow,jax,dev,tutorials,plots,shards
 # Set-up is done when the stamp is newer than what it was made from.
 STAMP := $(VENV)/.installed-
 SOURCES := pyproject.toml constraints.txt keras_asit/version.py

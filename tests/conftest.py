@@ -10,6 +10,8 @@ import pytest
 # Of numpy, files and text alone: files, and the beginnings of names within one.
 BACKEND_FREE = (
     "audio/test_reading.py",
+    "data/prepare/",
+    "data/shards/test_streaming.py",  # of TensorFlow's graph alone
     "data/test_batches.py::test_jax_needs_no_tensorflow",
     "data/test_clips.py",
     "data/test_draws.py",

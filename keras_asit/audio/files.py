@@ -286,11 +286,13 @@ def audio_errors(path):
     try:
         yield
     except soundfile.LibsndfileError as error:
+        why = error.error_string.strip(" .")
+        if why.startswith("File does not exist"):  # it does
+            why = "its frames cannot be decoded"
         raise AudioError(
             path,
-            "cannot be decoded as wav, flac, ogg or mp3: it is not audio, or "
-            f"damaged ({error.error_string.strip(' .')}). Convert it, "
-            "fetch it again, or leave it out.",
+            "cannot be decoded as wav, flac, ogg or mp3: it is not audio, or damaged "
+            f"({why}). Convert it, fetch it again, or leave it out.",
         ) from error
     except OSError as error:
         raise cannot_be_opened(path, error) from error

@@ -28,7 +28,7 @@ JUNK_BYTES = 1024  # mpg123 looks no further for a frame
 MOST_TAGS = 8
 DELAY_FRAMES = 3  # that the decoder may need more of than it gives
 IN_A_ROW = 3  # headers, each where the one before says: no chance
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 16
 TAGS = (b"TAG", b"APETAGEX", b"LYRICSBEGIN")  # at the end: ID3v1, APE, Lyrics3
 LONGEST_GUESS = 64  # times the file: the ratio of bit rates is at most 40
 

@@ -57,7 +57,8 @@ def check_log(path, log, last):
     """
     found = re.search(r"(?:PCM end|Last Granule pos)\s*: (\d+)", log)
     if found and int(found[1]) != last.stop:
-        raise truncated(path, f"{found[1]} of {last.stop} samples that its last page promises")
+        what = f"{found[1]} of {last.stop} samples that its last page promises"
+        raise truncated(path, f"{what}, or a second stream")
     if re.search(r"Corrupted bitstream|reports a hole", log):
         raise AudioError(
             path, "is damaged: pages of it are missing. Fetch it again or leave it out."

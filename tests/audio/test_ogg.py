@@ -61,9 +61,37 @@ def test_parts_of_the_last_page(tmp_path, rate, channels):
         assert np.abs(alone - whole[-1000:]).max() > 0.1  # else our care is idle
 
 
-def test_cut_after_a_page(tmp_path):
-    soundfile.write(tmp_path / "a.ogg", np.zeros(100_000), 16000)
-    content = (tmp_path / "a.ogg").read_bytes()
-    (tmp_path / "b.ogg").write_bytes(content[: content.rindex(b"OggS")])
+@pytest.fixture
+def pages(tmp_path):
+    """The pages of a file of 5 s, and a function that reads others as a file."""
+
+    def pages(subtype):
+        noise = np.random.default_rng(0).uniform(-0.3, 0.3, 5 * 48000)
+        soundfile.write(tmp_path / "a.ogg", noise, 48000, subtype=subtype)
+        content = (tmp_path / "a.ogg").read_bytes()
+        return [b"OggS" + page for page in content.split(b"OggS")[1:]]
+
+    def read_pages(pages):
+        (tmp_path / "b.ogg").write_bytes(b"".join(pages))
+        return read(tmp_path / "b.ogg")[0]
+
+    return pages, read_pages
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_damage_that_libsndfile_passes_over(pages, subtype):
+    pages, read_pages = pages
+    whole = pages(subtype)
+    assert len(whole) > 5 and len(read_pages(whole)) == 5 * 48000
     with pytest.raises(AudioError, match="no last page, which ends the stream"):
-        read(tmp_path / "b.ogg")
+        read_pages(whole[:-1])
+    with pytest.raises(AudioError, match="samples that its last page promises"):
+        read_pages([*whole[:-1], whole[-1][:-20]])
+    flipped = whole[-1][:60] + bytes([whole[-1][60] ^ 1]) + whole[-1][61:]
+    with pytest.raises(AudioError, match="samples that its last page promises"):
+        read_pages([*whole[:-1], flipped])
+    with pytest.raises(AudioError, match="pages of it are missing"):
+        read_pages([*whole[:2], *whole[3:]])  # the first one that sounds
+    with pytest.raises(AudioError, match="pages of it are missing"):
+        read_pages([*whole[:4], *whole[5:]])
+    assert len(read_pages([*whole, b"junk" * 99])) == 5 * 48000

@@ -38,7 +38,7 @@ def page(write_set, noise, tmp_path):
     """A function that audits two clips and returns the page."""
 
     def make():
-        clips = {"<b>a&b.wav": noise(0), "c.wav": b"RIFF", "d.wav": noise(1)}
+        clips = {"<b>a&b.wav": noise(0), "c.wav": b"RIFF", "d.wav": noise(0)}
         manifest = write_set(clips, label=["<i>x", "y", "y"])
         audit.audit(manifest, out=tmp_path / "out", progress=False)
         return (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
@@ -64,7 +64,7 @@ def test_page(page):
     assert "LogMelFilterbank(sample_rate=8000, mean=" in text
     # Names are not taken for HTML.
     assert "<i>x" not in text and "&lt;i&gt;x" in text
-    assert "<b>" not in text
+    assert "<b>" not in text and "as &lt;b&gt;a&amp;b.wav" in text
 
 
 def test_without_matplotlib(page, monkeypatch):

@@ -196,11 +196,11 @@ def _finish(plan, folder, max_failure_share):
     share = len(failures) / plan.manifest["clips"]
     if share > max_failure_share:
         raise TooManyBrokenFiles(
-            f"{len(failures)} of {plan.manifest['clips']} clips could not be read "
-            f"({share:.1%}, where {max_failure_share:.1%} may be passed over). The "
-            f"first is {failures[0][0]}: {failures[0][1]} All are in "
-            f"{folder.full(FAILURES)}. Mend them and run the same command again, or "
-            "raise max_failure_share"
+            f"{len(failures)} of {plan.manifest['clips']} clips cannot be read, "
+            f"{share:.1%}, where up to {max_failure_share:.1%} are let pass. The first "
+            f"is {failures[0][0]}: {failures[0][1]} All are in "
+            f"{folder.full(FAILURES)}. Mend them and {AGAIN}; or raise "
+            "max_failure_share"
         )
     with folder.writing(CLIPS) as file:
         file.write(_csv_row([*plan.columns, *NUMBERS[1:]]))
