@@ -22,7 +22,7 @@ def add(commands):
         metavar="FOLDER",
         help="where its archives are unpacked",
     )
-    add("--out", metavar="CSV", help="manifest to write (default: manifest.csv in FOLDER)")
+    add("--out", metavar="CSV", help="manifest to write (default: one in FOLDER)")
     add("--overwrite", action="store_true", help="replace another manifest there")
     add(
         "--version",
