@@ -222,6 +222,11 @@ class AudioFiles:
         names = map(self.name, range(len(self)))
         return [name for name in names if not os.path.exists(name)]
 
+    def may_open(self, index):
+        """Whether no link leads a clip out of the folder of its manifest."""
+        inside = self._confinement
+        return inside is None or inside.holds(self.name(index))
+
     def open(self, index, needed=None):
         """A clip with `samples` and `part(first, count)`, for so many samples of it.
 
@@ -229,7 +234,7 @@ class AudioFiles:
             AudioError: for a broken file, here or in `part`.
         """
         path = self.name(index)
-        if self._confinement is not None and not self._confinement.holds(path):
+        if not self.may_open(index):
             raise AudioError(path, self._confinement.refusal(path))
         if needed is not None:
             frames, rate = length(path)

@@ -173,6 +173,19 @@ class Manifest:
         """
         return None if self.allow_outside else Confinement(self.root)
 
+    def check_links(self):
+        """Look at every clip's link now, where its path alone will be used.
+
+        Raises:
+            ManifestError: that lists the clips which links lead out of the folder.
+        """
+        inside = self.confinement()
+        if inside is not None:
+            led_out = [path for path in self.paths if not inside.holds(path)]
+            if led_out:
+                problems = [f"{path} {inside.refusal(path)}" for path in led_out]
+                raise ManifestError(self.root, problems)
+
     def write_csv(self, path):
         """Write the CSV that `read_manifest` reads: all of it, or nothing.
 

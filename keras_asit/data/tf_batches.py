@@ -185,9 +185,10 @@ class _TFCalls:
         return self.passes.rows_from(self.passes.begin())
 
     def rows_and_paths(self):
-        rows = self.rows()
-        name = self.examples.reader.clips.name
-        return rows, np.array([name(index).encode() for index in rows[:, 1]], object)
+        """The rows, and paths that may be opened; empty ones are left to Python."""
+        rows, clips = self.rows(), self.examples.reader.clips
+        paths = [clips.name(i) if clips.may_open(i) else "" for i in rows[:, 1]]
+        return rows, np.array([path.encode() for path in paths], object)
 
     def example(self, epoch, index):
         if _program_ends.is_set():

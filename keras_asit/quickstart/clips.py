@@ -48,6 +48,8 @@ def load_task(settings):
         events = Path(settings.out).parent / "sound_events"
         source = synthetic.write_dataset(events, splits=GENERATED, seed=0)
     manifest = data.read_manifest(source)
+    for each in (manifest, *extra):  # pretraining takes the paths alone
+        each.check_links()
     if manifest.is_multi_label:
         raise ValueError(
             f"Expected one label a clip in {source}; received clips with several. "

@@ -132,3 +132,17 @@ def test_where_says_what_there_is():
         single().where(fold="4")
     with pytest.raises(ValueError, match=r"No clip meets {'fold': 'a condition'}\."):
         single().where(fold=lambda fold: fold == "4")
+
+
+def test_links_that_lead_out_are_listed(tmp_path):
+    folder = tmp_path / "set"
+    folder.mkdir()
+    (tmp_path / "outside.wav").touch()
+    for name in ("a.wav", "b.wav"):
+        (folder / name).symlink_to(tmp_path / "outside.wav")
+    (folder / "c.wav").touch()
+    paths = [str(folder / name) for name in ("a.wav", "b.wav", "c.wav")]
+    with pytest.raises(ManifestError) as error:
+        Manifest(paths, root=str(folder), allow_outside=False).check_links()
+    assert [problem.split()[0] for problem in error.value.problems] == paths[:2]
+    Manifest(paths, root=str(folder)).check_links()
