@@ -89,9 +89,8 @@ class _Scan:
             return False
         real = os.path.realpath(entry.path)
         if real in self._followed:
-            self._problem(
-                f"link {printable(folder + entry.name)}: to a folder that is already listed"
-            )
+            link = printable(folder + entry.name)
+            self._problem(f"link {link}: to a folder that is already listed")
             return False
         self._followed.add(real)
         return True
