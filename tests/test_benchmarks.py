@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +13,11 @@ import keras
 import numpy as np
 import pytest
 
-from benchmarks import corruption, machine, pretraining_gain
+from benchmarks import corruption, data, machine, pretraining_gain
 from benchmarks.networks import NETWORKS, Network, step_flops
 from benchmarks.step_worker import keras_pretrainer
 from benchmarks.train_step import summary
+from keras_asit.audio import LogMelFilterbank
 from keras_asit.layers import GMMLCorruption
 from keras_asit.quickstart import job
 from tiny_asit import LoudPixels, shake
@@ -216,6 +218,30 @@ def test_times_are_those_of_the_functions(filterbank):
     times = filterbank.milliseconds({"a": lambda: calls.append(1)}, turns=2, calls=3)
     assert len(times["a"]) == 6
     assert len(calls) == 9, "the first turn compiles and is not timed"
+
+
+@pytest.mark.large_on_jax
+def test_data_is_timed(capsys):
+    pytest.importorskip("apache_beam")
+    data.main(["--clips", "2", "--turns", "1"])
+    printed = capsys.readouterr().out
+    names = re.findall(r"^(.+?) +CPU +[\d.]+ ms a clip", printed, re.MULTILINE)
+    assert len(names) == len(set(names)) == 10
+    assert {"decode FLAC", "pipeline, shards to waveform"} < set(names)
+
+
+def test_the_plain_loop_does_the_same_work(tmp_path):
+    """Its log-mel in numpy is that of the layer, but for the normalisation."""
+    wave = np.random.default_rng(0).uniform(-0.5, 0.5, 6 * data.RATE).astype("float32")
+    frontend = LogMelFilterbank(data.RATE, num_frames=592)
+    expected = keras.ops.convert_to_numpy(frontend(wave))
+    np.testing.assert_allclose(data.log_mel(wave), expected, atol=1e-2)
+
+
+@pytest.mark.large_on_jax
+def test_a_large_manifest_is_timed(capsys):
+    data.main(["--clips", "2", "--rows", "40"])
+    assert re.search(r"40 rows: loaded in [\d.]+ s", capsys.readouterr().out)
 
 
 @pytest.mark.backend_free

@@ -27,7 +27,7 @@ SECONDS = 0.2
 SECONDS_IN_PAGES = {"vorbis": 2.5, "opus": 1.2}  # so long that it is sought in them
 MAX_SAMPLES = 20_000_000  # what the longest of these files can rightly hold
 MP3_SLACK = 2304  # an mp3 may lack two frames of what it promises
-TIME_LIMIT = 20  # seconds for one file; the fastest take a millisecond
+TIME_LIMIT = 60  # seconds for one file; most take a millisecond
 EXTREMES = (0, 1, 2, 7, 255, 1000, 32767, 65535, 2**31 - 1, 2**31, 2**32 - 1)
 FORMATS = {  # name: (suffix, rate, channels, options of soundfile)
     "u8": ("wav", 8000, 1, {"subtype": "PCM_U8"}),
