@@ -195,7 +195,7 @@ def test_random_damage(tf, write):
             content = bytearray(data)
             at = rng.integers(4, rng.choice([64, len(data)]), size=2)
             content[at[0]] = rng.integers(256)
-            del content[at[1] : at[1] + rng.choice([0, 1, 500])]
+            del content[at[1] : at[1] + rng.choice([0, 0, 0, 1, 500])]
             paths.append(write(f"{number}-{name}", bytes(content)))
     accepted = 0
     for path, (waveform, reason) in zip(paths, every(tf, tensorflow_io.decode, paths)):
@@ -209,7 +209,7 @@ def test_random_damage(tf, write):
                 err_msg=path,
             )
             accepted += 1
-    assert 10 < accepted < 90
+    assert 5 < accepted < 110
 
 
 def test_other_files_go_to_soundfile(tf, write, tmp_path):

@@ -6,14 +6,18 @@ import soundfile
 
 from keras_asit.audio import tf_formats
 
-tf = pytest.importorskip("tensorflow", reason="TensorFlow's graphs need TensorFlow")
 pytestmark = pytest.mark.backend_free
 
 RATE = 16000
 
 
 @pytest.fixture(scope="module")
-def wav():
+def tf():
+    return pytest.importorskip("tensorflow", reason="its graphs need TensorFlow")
+
+
+@pytest.fixture(scope="module")
+def wav(tf):
     return tf.function(tf_formats.wav, [tf.TensorSpec([], tf.string)])
 
 
@@ -101,7 +105,7 @@ def test_cut_wav(tmp_path, wav, size):
 
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24"])
-def test_silent_frames_of_flac_are_counted(tmp_path, channels, subtype):
+def test_silent_frames_of_flac_are_counted(tf, tmp_path, channels, subtype):
     """Block by block what the encoder wrote as silence, the last one shorter."""
     samples = noise(channels, 6 * 4096 + 100)
     for block in (1, 2, 4, 6):

@@ -83,30 +83,31 @@ def interrupted_by_lost_worker():
     """
     hook, lost = threading.excepthook, []
     main = threading.main_thread()
-    can_interrupt = threading.current_thread() is main and hasattr(
-        signal, "pthread_kill"
-    )
+    can_end = threading.current_thread() is main and hasattr(signal, "SIGUSR1")
 
     def look(failure):
         found = re.match(r"Worker subprocess.* code (-?\d+)$", str(failure.exc_value))
         if not found:
             hook(failure)
-        elif can_interrupt and not lost and int(found[1]) != -signal.SIGINT:
+        elif can_end and not lost and int(found[1]) != -signal.SIGINT:
             lost.append(found[0])  # by Ctrl-C it is interrupted as this process is
-            signal.pthread_kill(main.ident, signal.SIGINT)
+            signal.pthread_kill(main.ident, signal.SIGUSR1)
 
-    threading.excepthook = look
-    try:
-        yield
-    except KeyboardInterrupt:
-        if not lost:
-            raise
+    def end(*_):
         raise ShardError(
             f"A process of Beam was killed, perhaps for its memory ({lost[0]}). Take "
             f"fewer --direct_num_workers and {AGAIN}"
-        ) from None
+        )
+
+    threading.excepthook = look
+    # Not SIGINT, which programs in the background ignore.
+    handler = signal.signal(signal.SIGUSR1, end) if can_end else None
+    try:
+        yield
     finally:
         threading.excepthook = hook
+        if can_end:
+            signal.signal(signal.SIGUSR1, handler)
 
 
 @contextlib.contextmanager

@@ -111,8 +111,13 @@ def test_interrupted_and_run_again(write_manifest, tmp_path, monkeypatch):
         return read(path, sample_rate=sample_rate)
 
     monkeypatch.setattr(one_shard, "read", read_and_interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        write(source, out, **SETTINGS)
+    # In the background, as some run the tests, Python leaves Ctrl-C ignored.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            write(source, out, **SETTINGS)
+    finally:
+        signal.signal(signal.SIGINT, handler)
     assert len(list(out.glob("*.tfrecord"))) == 1
     assert list((out / "plan" / "unfinished").iterdir()) == []
     assert write(source, out, **SETTINGS).clips == 12
