@@ -197,8 +197,8 @@ def shards_of(manifest, folder):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--clips", type=int, default=64)
-    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--clips", type=int, default=192)
+    parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--rows", type=int, default=0, help="of a large manifest")
     parser.add_argument("--read", help=argparse.SUPPRESS)
     settings = parser.parse_args(arguments)

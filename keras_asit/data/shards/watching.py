@@ -75,39 +75,45 @@ def stderr_set_aside():
             os.close(kept)
 
 
+class _LostWorker(BaseException):
+    """Comes in the middle of whatever Beam waits for, as Ctrl-C does."""
+
+
 @contextlib.contextmanager
 def interrupted_by_lost_worker():
     """Ends a run whose worker process was killed: Beam would wait for it for ever.
 
     The system kills processes that take too much memory.
     """
-    hook, lost = threading.excepthook, []
     main = threading.main_thread()
-    can_end = threading.current_thread() is main and hasattr(signal, "SIGUSR1")
+    if threading.current_thread() is not main or not hasattr(signal, "SIGUSR1"):
+        yield
+        return
+    hook, lost = threading.excepthook, []
 
     def look(failure):
         found = re.match(r"Worker subprocess.* code (-?\d+)$", str(failure.exc_value))
         if not found:
             hook(failure)
-        elif can_end and not lost and int(found[1]) != -signal.SIGINT:
-            lost.append(found[0])  # by Ctrl-C it is interrupted as this process is
+        elif not lost and int(found[1]) != -signal.SIGINT:  # that is Ctrl-C, here too
+            lost.append(found[0])
             signal.pthread_kill(main.ident, signal.SIGUSR1)
 
-    def end(*_):
+    def interrupt(*_):
+        raise _LostWorker
+
+    handler = signal.signal(signal.SIGUSR1, interrupt)
+    threading.excepthook = look
+    try:
+        yield
+    except _LostWorker:
         raise ShardError(
             f"A process of Beam was killed, perhaps for its memory ({lost[0]}). Take "
             f"fewer --direct_num_workers and {AGAIN}"
-        )
-
-    threading.excepthook = look
-    # Not SIGINT, which programs in the background ignore.
-    handler = signal.signal(signal.SIGUSR1, end) if can_end else None
-    try:
-        yield
+        ) from None
     finally:
         threading.excepthook = hook
-        if can_end:
-            signal.signal(signal.SIGUSR1, handler)
+        signal.signal(signal.SIGUSR1, handler)
 
 
 @contextlib.contextmanager
