@@ -1,5 +1,6 @@
 """What the program `asit` says and returns; what a run does is in quickstart/."""
 
+import inspect
 import os
 import re
 import subprocess
@@ -267,3 +268,82 @@ assert not {"keras", "tensorflow", "jax"} & set(sys.modules), sys.modules.keys()
 """
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-c", script], check=True, env=environment)
+
+
+@pytest.fixture
+def written(monkeypatch):
+    """What `shards.write` is called with; nothing is written."""
+    from keras_asit.data import shards
+    from keras_asit.data.shards.layout import ShardIndex
+
+    calls = []
+    index = ShardIndex(
+        sample_rate=32000,
+        clips=3,
+        seconds=1800.0,
+        class_names=["a"],
+        multi_label=False,
+        shards=[{"name": "a", "clips": 1, "bytes": 10**9}] * 2,
+        manifest={"sha256": "", "clips": 4},
+        shard_size=10**9,
+        seed=0,
+    )
+
+    def write(source, out, **options):
+        calls.append((source, out, options))
+        return index
+
+    monkeypatch.setattr(shards, "write", write)
+    return calls
+
+
+@pytest.mark.backend_free
+def test_defaults_of_shards_are_those_of_the_function(asit, written, tmp_path):
+    from keras_asit.data.shards.writing import write
+
+    manifest = write_manifest(tmp_path)
+    assert asit("shards", manifest, "out") == (0, [])
+    ((source, out, options),) = written
+    assert (source, out) == (str(manifest), "out")
+    parameters = list(inspect.signature(write).parameters.values())
+    defaults = {parameter.name: parameter.default for parameter in parameters[2:]}
+    assert options == defaults | {"pipeline_options": []}
+
+
+@pytest.mark.backend_free
+def test_options_of_shards_and_of_beam(written, tmp_path, capsys):
+    manifest = write_manifest(tmp_path)
+    ours = "--shard-size 1GB --sample-rate 16000 --seed 3 --root r --allow-outside"
+    of_beam = "--direct_num_workers=2 --label=k=v --runner DirectRunner"
+    more = ["--labels", str(manifest), "--max-failure-share", "0.5"]
+    words = [str(manifest), "out", *ours.split(), *of_beam.split(), *more]
+    assert cli.main(["shards", *words]) == 0
+    assert written[0][2] == {
+        "shard_size": "1GB",
+        "sample_rate": 16000,
+        "seed": 3,
+        "labels": str(manifest),
+        "allow_outside": True,
+        "root": "r",
+        "max_failure_share": 0.5,
+        "pipeline_options": of_beam.split(),
+    }
+    assert "1 could not be read, see failures.csv" in capsys.readouterr().out
+
+
+@pytest.mark.backend_free
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("--shard-size large", "Expected the size of a shard as 256MB"),
+        ("--sample-rate 10", "Expected sample_rate in Hz"),
+        ("--shard-sise=1GB", "Received: --shard-sise"),
+    ],
+)
+def test_wrong_input_of_shards(asit, tmp_path, words, reason):
+    pytest.importorskip("apache_beam")
+    manifest, out = write_manifest(tmp_path), tmp_path / "out"
+    status, lines = asit("shards", manifest, out, *words.split())
+    assert (status, len(lines)) == (2, 1)
+    assert reason in lines[0] and lines[0].startswith("asit: error: ")
+    assert not out.exists()

@@ -64,7 +64,9 @@ def read_index(folder):
 
 def read_clips(folder, index):
     """`clips.csv` in the order of the manifest that it comes from."""
-    manifest = read_manifest(folder / CLIPS, labels=index.class_names or None)
+    classes = index.class_names or None
+    # The paths are names here, of files that are not opened.
+    manifest = read_manifest(folder / CLIPS, classes, allow_outside=True)
     numbers = [np.array(manifest.columns.pop(name), "int64") for name in NUMBERS]
     order = np.argsort(numbers[0], kind="stable")
     return ShardTable(manifest.take(order), *(column[order] for column in numbers))

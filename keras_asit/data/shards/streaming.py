@@ -10,7 +10,7 @@ from keras_asit.data.shards.layout import BYTES, FULL_SCALE
 from keras_asit.data.tf_batches import as_features, views_of, with_length
 
 OPEN_SHARDS = 16  # that clips come from in turn
-SHUFFLE_WINDOW = 512  # clips that are held to draw from
+SHUFFLE_BUFFER = 512  # clips that are held to draw from
 
 
 def stream_views(passes, frontend, workers, shards, shuffle, service=None):
@@ -47,7 +47,7 @@ def stream_views(passes, frontend, workers, shards, shuffle, service=None):
         tf.data.TFRecordDataset, OPEN_SHARDS, num_parallel_calls=tf.data.AUTOTUNE
     )
     if shuffle:
-        records = records.shuffle(SHUFFLE_WINDOW)
+        records = records.shuffle(SHUFFLE_BUFFER)
     views = records.map(
         lambda record: to_views(_any_epoch(), record),
         num_parallel_calls=tf.data.AUTOTUNE,
@@ -89,23 +89,28 @@ def _records(shards, span, examples, shuffle):
         deterministic=True,
     )
     if shuffle:
-        records = _shuffled_windows(records, examples.seed, epoch)
+        records = _shuffled_records(records, examples.seed, epoch)
     return records.skip(first).take(count).map(lambda record: (epoch, record))
 
 
-def _shuffled_windows(records, seed, epoch):
-    """Records in another order within each window of them.
+def _shuffled_records(records, seed, epoch):
+    """Records in an order that follows from the two numbers alone.
 
-    `Dataset.shuffle` would follow TensorFlow's global seed too.
+    `Dataset.shuffle` is the same operation, but mixes in TensorFlow's global seed,
+    which `keras.utils.set_random_seed` sets.
     """
     import tensorflow as tf
 
-    def shuffled(window, part):
-        key = tf.bitcast(draws.key(seed, epoch, window), tf.int64)
-        return tf.random.experimental.stateless_shuffle(part, tf.stack([key, window]))
-
-    windows = records.batch(SHUFFLE_WINDOW).enumerate().map(shuffled)
-    return windows.unbatch()
+    shuffled = tf.raw_ops.ShuffleDataset(
+        input_dataset=tf.data.experimental.to_variant(records),
+        buffer_size=SHUFFLE_BUFFER,
+        seed=tf.bitcast(draws.key(seed, epoch, 0), tf.int64),
+        seed2=epoch + 1,  # two zeros would mean any order
+        output_types=[tf.string],
+        output_shapes=[()],
+        reshuffle_each_iteration=False,
+    )
+    return tf.data.experimental.from_variant(shuffled, records.element_spec)
 
 
 def _shuffled_files(shards, shuffle):

@@ -94,3 +94,13 @@ def test_a_folder_that_is_not_finished(write_shards):
     (folder / INDEX).write_text("{}")
     with pytest.raises(ManifestError, match=r"Expected shards\.json"):
         Shards(folder)
+
+
+def test_clips_that_lay_outside_the_folder_of_their_manifest(write_shards):
+    """Their paths are names: the shards hold their samples."""
+    _, folder = write_shards(3)
+    table = folder / "clips.csv"
+    table.write_text(table.read_text().replace("clip_001.wav", "/elsewhere/a.wav"))
+    reader = ClipReader(ShardClips(Shards(folder), 8000), 8000)
+    assert reader.read(1) is not None
+    assert reader.clips.name(1) == "/elsewhere/a.wav"

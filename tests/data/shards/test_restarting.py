@@ -99,15 +99,7 @@ def test_killed_and_run_again(write_manifest, tmp_path):
     assert list(unfinished.iterdir()) == []
 
 
-@pytest.fixture
-def ctrl_c():
-    """Makes SIGINT what it is at a terminal; tests in the background ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-def test_interrupted_and_run_again(ctrl_c, write_manifest, tmp_path, monkeypatch):
+def test_interrupted_and_run_again(write_manifest, tmp_path, monkeypatch):
     """Ctrl-C in the middle of a shard."""
     source, out = write_manifest(12), tmp_path / "out"
     read, clips = one_shard.read, []
