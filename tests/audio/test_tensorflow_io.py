@@ -154,6 +154,8 @@ def damaged(name, data):
     flipped = data[:half] + bytes([data[half] ^ 16]) + data[half + 1 :]
     files = {"cut": data[:half], "flip": flipped, "twice": data + data[:half]}
     files |= {"head": data[:8], "zeros": data[:half] + bytes(len(data) - half)}
+    third = len(data) // 3
+    files["hole"] = data[:third] + bytes(1500) + data[third + 1500 :]
     if name == "a.wav":  # with these the op of tensorflow-io crashes, or never ends
         files["no_block"] = data[:32] + b"\0\0" + data[34:]
         files["wide_block"] = data[:32] + b"\x40\0" + data[34:]
@@ -162,6 +164,8 @@ def damaged(name, data):
         files["one_more"] = with_flac_samples(data, 20801)
         files["stream"] = with_flac_samples(data, 0)
         files["gigabytes"] = with_flac_samples(data, 2**36 - 1)
+    if name == "a.ogg":  # between two pages
+        files["no_end"] = data[: data.rfind(b"OggS")]
     if name == "a.mp3":  # nothing protects its sound: two decoders guess differently
         del files["flip"]
     return {f"{kind}-{name}": content for kind, content in files.items()}
