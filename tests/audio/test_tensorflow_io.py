@@ -166,6 +166,7 @@ def damaged(name, data):
         files["gigabytes"] = with_flac_samples(data, 2**36 - 1)
     if name == "a.ogg":  # between two pages
         files["no_end"] = data[: data.rfind(b"OggS")]
+        files["chained"] = data + data
     if name == "a.mp3":  # nothing protects its sound: two decoders guess differently
         del files["flip"]
     return {f"{kind}-{name}": content for kind, content in files.items()}
