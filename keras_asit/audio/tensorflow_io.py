@@ -26,8 +26,9 @@ def decode(path, sample_rate, start=0.0, duration=None, rates=RATES):
     """Reads an audio file, or a part of it, with operations of TensorFlow alone.
 
     wav, flac, ogg vorbis and mp3, as `keras_asit.audio.read` gives them: the same
-    bits from wav and flac at their own rate, otherwise samples that differ by no
-    more than 3e-6 where full scale is 1. The file is decoded whole, whatever the part.
+    bits from wav and flac of up to 7 channels at their own rate, otherwise samples
+    that differ by at most 3e-6 where full scale is 1. The file is decoded whole,
+    whatever the part.
 
     A file that cannot be read is no error of the graph, which would end an epoch, but
     a reason. Some good files have one too: opus, aiff, FLAC of 12 or 20 bits, an mp3

@@ -2,7 +2,8 @@
 
 `tf.data` on the TensorFlow backend, a `keras.utils.PyDataset` on the others.
 Both ask the same `ClipExamples` for the same clips with the same random
-numbers, so that a seed gives the same batches everywhere.
+numbers, so that a seed gives the same batches everywhere. Only shards that a
+TensorFlow graph reads come in an order of their own.
 """
 
 import operator
@@ -90,10 +91,10 @@ def checked_seed(seed):
         number = operator.index(seed)
     except TypeError:
         number = -1
-    if number < 0:
+    if not 0 <= number < 2**63:
         raise ValueError(
-            f"Expected a seed that is an integer of 0 or more. Received: {seed!r}. "
-            "None draws a seed"
+            "Expected a seed that is an integer of 0 or more, below 2**63. Received: "
+            f"{seed!r}. None draws a seed"
         )
     return number
 

@@ -115,11 +115,13 @@ class ClipReader:
 
     def readable(self, workers=2):
         """Numbers of the clips that can be read, in order, by reading them all."""
+        is_readable = np.zeros(len(self), bool)
         with ThreadPoolExecutor(workers) as pool:
-            is_readable = pool.map(
-                lambda i: self._attempt(i, _whole) is not None, range(len(self))
-            )
-            indices = np.flatnonzero(list(is_readable))
+            for first in range(0, len(self), _LOOKED_UP_AHEAD):
+                part = range(first, min(first + _LOOKED_UP_AHEAD, len(self)))
+                found = pool.map(lambda i: self._attempt(i, _whole) is not None, part)
+                is_readable[part.start : part.stop] = list(found)
+        indices = np.flatnonzero(is_readable)
         self._report("")
         return indices
 

@@ -143,6 +143,12 @@ def labelled_dataset(
         noise,
         roll_frames,
     )
+    if frontend is not None and frontend.mean is None and not augmented.changes_nothing:
+        raise ValueError(
+            "Expected a frontend with mean and std for masks, noise or roll, which are "
+            "in units of normalised features. Received: one without. Measure them: "
+            "asit audit MANIFEST"
+        )
     if frontend is None and not augmented.changes_nothing:
         raise ValueError(
             'Expected no masks, noise or roll with features="waveform": they change '

@@ -17,9 +17,9 @@ def warn_if_far(data, backbone):
     not at all, and nothing else shows it.
 
     Args:
-        data: What `fit` takes: an array, a dataset of this library, a
-            `tf.data.Dataset` or a `keras.utils.PyDataset`. Others, such as generators,
-            which a look would take a batch from, are not looked at.
+        data: What `fit` takes: an array, a dataset of this library, or a
+            `keras.utils.PyDataset`. Others, such as generators and what `tf.data` made
+            of a dataset, are not looked at: a look would take a batch, or a pass.
         backbone: The `ASiTBackbone` that is trained.
     """
     frontend = backbone.frontend
@@ -53,8 +53,6 @@ def first_inputs(data):
         batch = data.peek(CLIPS)
     elif isinstance(data, keras.utils.PyDataset):
         batch = data[0] if data.num_batches else None
-    elif type(data).__module__.startswith("tensorflow") and hasattr(data, "take"):
-        batch = next(iter(data.take(1)), None)
     elif hasattr(data, "shape"):
         batch = data[:CLIPS]
     else:

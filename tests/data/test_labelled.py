@@ -203,7 +203,7 @@ def test_wrong_arguments(write_manifest):
     with pytest.raises(ValueError, match="seconds > 0"):
         labelled_dataset(path, 2, seconds=0)
     for training in (True, False):
-        with pytest.raises(ValueError, match="integer of 0 or more"):
+        with pytest.raises(ValueError, match="integer of 0 or more, below"):
             labelled_dataset(path, 2, seed=-1, training=training)
     with pytest.raises(ValueError, match=r"at least one clip\. Received: none"):
         labelled_dataset(read_manifest(path).take([]), 1)
@@ -211,6 +211,8 @@ def test_wrong_arguments(write_manifest):
         labelled_dataset(path, 2, mixup=1.5)
     with pytest.raises(ValueError, match='Use features="fbank"'):
         labelled_dataset(path, 2, features="waveform", noise=0.1)
+    with pytest.raises(ValueError, match="a frontend with mean and std for masks"):
+        labelled_dataset(path, 2, time_mask=3, frontend=LogMelFilterbank(32000))
     with pytest.raises(ValueError, match="Expected a mask fill"):
         labelled_dataset(path, 2, time_mask=3, mask_fill="median")
     with pytest.raises(ValueError, match="batch_size from 1 to the 2 clips"):

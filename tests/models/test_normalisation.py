@@ -58,10 +58,6 @@ def test_it_is_looked_at_in_every_form():
 
     for data in (silent, silent.reshape(2, 2, -1), views, Batches()):
         assert far(data) is not None
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        assert far(tf.data.Dataset.from_tensors((features(2.0), 0))) is not None
     assert far(iter([features(2.0)])) is None  # which a look would empty
     assert far(np.zeros((4, 3, 5))) is None  # of a wrong shape, which `fit` explains
 

@@ -55,7 +55,7 @@ def stream_views(passes, frontend, workers, shards, shuffle, service=None):
     views = views.batch(passes.batch_size)
     by_file = tf.data.experimental.service.ShardingPolicy.DYNAMIC
     views = views.apply(tf.data.experimental.service.distribute(by_file, service))
-    views = views.rebatch(passes.batch_size, drop_remainder=True)
+    views = views.rebatch(passes.batch_size, passes.all_are_full)
     return with_length(views, passes.steps)
 
 

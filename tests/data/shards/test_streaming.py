@@ -122,6 +122,14 @@ def test_epochs_of_a_service_differ(write_shards, service):
     assert not same_set(one, other)
 
 
+def test_a_service_keeps_the_last_smaller_batch(write_shards, service):
+    address, _ = service
+    _, folder = write_shards(7)
+    options = {**WAVES, "drop_remainder": False}
+    dataset = pretraining_dataset(folder, service=address, **options)
+    assert [len(batch) for batch in dataset] == [4, 3]
+
+
 def test_a_service_reads_shards_alone(write_clips):
     with pytest.raises(ValueError, match="Expected shards at sample_rate"):
         pretraining_dataset(write_clips(4), service="grpc://localhost:1", **WAVES)
