@@ -261,6 +261,20 @@ def test_set_up_is_done_once(tmp_path):
 
 
 @pytest.mark.backend_free
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_tensorflow_io_has_a_set_of_its_own():
+    printed = subprocess.run(
+        ["make", "--dry-run", "--always-make", "test-tensorflow-io"],
+        cwd=ROOT,
+        env={k: v for k, v in os.environ.items() if k != "MAKEFLAGS"},
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert "-c constraints-tensorflow-io.txt -e '.[tensorflow-io,jax]'" in printed
+    assert " .venv/" not in printed
+
+
+@pytest.mark.backend_free
 def test_ci_runs_what_the_readme_names():
     run = ROOT / ".ci" / "run"
     assert os.access(run, os.X_OK)
