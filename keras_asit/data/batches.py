@@ -6,6 +6,7 @@ numbers, so that a seed gives the same batches everywhere. Only shards that a
 TensorFlow graph reads come in an order of their own.
 """
 
+import math
 import operator
 import os
 import random
@@ -14,6 +15,7 @@ import keras
 import numpy as np
 
 from keras_asit.audio import LogMelFilterbank
+from keras_asit.audio.files import RATES
 from keras_asit.audio.filterbank import AUDIOSET_MEAN, AUDIOSET_STD
 from keras_asit.data.passes import Passes
 from keras_asit.data.py_batches import PyBatches
@@ -77,6 +79,44 @@ def available_cpus():
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def checked_samples(seconds, sample_rate):
+    """How many samples a length has, at least one.
+
+    Raises:
+        ValueError: for a rate or a length out of range.
+    """
+    is_rate = RATES[0] <= sample_rate <= RATES[1] and sample_rate == int(sample_rate)
+    if not is_rate:
+        raise ValueError(
+            f"Expected a sample_rate in Hz, a whole number from {RATES[0]} to "
+            f"{RATES[1]}. Received: {sample_rate}"
+        )
+    if not 1 <= seconds * sample_rate < math.inf:
+        raise ValueError(
+            f"Expected a crop of at least a sample, {1 / sample_rate:g} seconds. "
+            f"Received: {seconds}"
+        )
+    return round(seconds * sample_rate)
+
+
+def checked_count(name, number, least=1):
+    """A whole number of at least `least`.
+
+    Raises:
+        ValueError: for another.
+    """
+    try:
+        whole = operator.index(number)
+    except TypeError:
+        whole = least - 1
+    if whole < least:
+        raise ValueError(
+            f"Expected {name} to be a whole number of {least} or more. "
+            f"Received: {number!r}"
+        )
+    return whole
 
 
 def checked_seed(seed):

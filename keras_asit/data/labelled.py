@@ -7,6 +7,8 @@ from keras_asit.audio import AudioError
 from keras_asit.data import mixup as mixing
 from keras_asit.data.batches import (
     available_cpus,
+    checked_count,
+    checked_samples,
     checked_seed,
     feature_layer,
     make_batches,
@@ -127,13 +129,15 @@ def labelled_dataset(
     >>> tuple(x.shape), tuple(y.shape)
     ((4, 32, 128), (4,))
     """
-    if seconds <= 0 or not 0 <= shift_probability <= 1 or not 0 <= mixup <= 1:
+    if not 0 <= shift_probability <= 1 or not 0 <= mixup <= 1:
         raise ValueError(
-            "Expected seconds > 0, shift_probability and mixup in [0, 1]. "
-            f"Received: {seconds}, {shift_probability}, {mixup}"
+            "Expected shift_probability and mixup in [0, 1]. "
+            f"Received: {shift_probability}, {mixup}"
         )
     seed = checked_seed(seed)
-    samples = round(seconds * sample_rate)
+    batch_size = checked_count("batch_size", batch_size)
+    roll_frames = checked_count("roll_frames", roll_frames, least=0)
+    samples = checked_samples(seconds, sample_rate)
     frontend = feature_layer(features, frontend, sample_rate, samples)
     constants = (getattr(frontend, name, None) for name in ("mean", "std"))
     augmented = SpecAugment(

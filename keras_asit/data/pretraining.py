@@ -6,7 +6,13 @@ import keras
 import numpy as np
 
 from keras_asit.audio import tensorflow_io
-from keras_asit.data.batches import checked_seed, feature_layer, make_batches
+from keras_asit.data.batches import (
+    checked_count,
+    checked_samples,
+    checked_seed,
+    feature_layer,
+    make_batches,
+)
 from keras_asit.data.clip_source import clip_source
 from keras_asit.data.clips import ClipReader, rotated_part
 from keras_asit.data.examples import ClipExamples
@@ -98,13 +104,14 @@ def pretraining_dataset(
     >>> tuple(next(iter(train)).shape)  # as pretrainer.fit(train) takes them
     (8, 2, 32, 32)
     """
-    if views < 1 or crop_seconds <= 0 or not 0 <= shift_probability <= 1:
+    if not 0 <= shift_probability <= 1:
         raise ValueError(
-            "Expected views >= 1, crop_seconds > 0 and shift_probability in [0, 1]. "
-            f"Received: {views}, {crop_seconds}, {shift_probability}"
+            f"Expected shift_probability in [0, 1]. Received: {shift_probability}"
         )
     seed = checked_seed(seed)
-    samples = round(crop_seconds * sample_rate)
+    views = checked_count("views", views)
+    batch_size = checked_count("batch_size", batch_size)
+    samples = checked_samples(crop_seconds, sample_rate)
     frontend = feature_layer(features, frontend, sample_rate, samples)
     clips = clip_source(source, sample_rate)
     reader = ClipReader(clips, sample_rate, cache, max_failure_share)

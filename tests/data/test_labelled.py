@@ -200,7 +200,7 @@ def test_clips_without_labels_are_refused(write_clips):
 
 def test_wrong_arguments(write_manifest):
     path = write_manifest(2)
-    with pytest.raises(ValueError, match="seconds > 0"):
+    with pytest.raises(ValueError, match="crop of at least a sample"):
         labelled_dataset(path, 2, seconds=0)
     for training in (True, False):
         with pytest.raises(ValueError, match="integer of 0 or more, below"):
@@ -213,6 +213,10 @@ def test_wrong_arguments(write_manifest):
         labelled_dataset(path, 2, features="waveform", noise=0.1)
     with pytest.raises(ValueError, match="a frontend with mean and std for masks"):
         labelled_dataset(path, 2, time_mask=3, frontend=LogMelFilterbank(32000))
+    with pytest.raises(ValueError, match="roll_frames to be a whole number of 0"):
+        labelled_dataset(path, 2, roll_frames=2.5)
+    with pytest.raises(ValueError, match="batch_size to be a whole number"):
+        labelled_dataset(path, 0, pad_last=True)
     with pytest.raises(ValueError, match="Expected a mask fill"):
         labelled_dataset(path, 2, time_mask=3, mask_fill="median")
     with pytest.raises(ValueError, match="batch_size from 1 to the 2 clips"):

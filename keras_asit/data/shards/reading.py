@@ -67,7 +67,14 @@ def read_clips(folder, index):
     classes = index.class_names or None
     # The paths are names here, of files that are not opened.
     manifest = read_manifest(folder / CLIPS, classes, allow_outside=True)
-    numbers = [np.array(manifest.columns.pop(name), "int64") for name in NUMBERS]
+    try:
+        numbers = [np.array(manifest.columns.pop(name), "int64") for name in NUMBERS]
+    except (KeyError, ValueError) as error:
+        unreadable = f"{CLIPS} is damaged ({error}). Copy it again"
+        raise ManifestError(folder, [unreadable]) from error
+    if len(manifest) != index.clips:
+        wrong = f"{CLIPS} has {len(manifest)} clips, expected {index.clips}"
+        raise ManifestError(folder, [f"{wrong}. Copy it again"])
     order = np.argsort(numbers[0], kind="stable")
     return ShardTable(manifest.take(order), *(column[order] for column in numbers))
 

@@ -104,3 +104,17 @@ def test_clips_that_lay_outside_the_folder_of_their_manifest(write_shards):
     reader = ClipReader(ShardClips(Shards(folder), 8000), 8000)
     assert reader.read(1) is not None
     assert reader.clips.name(1) == "/elsewhere/a.wav"
+
+
+def test_a_table_that_does_not_fit_is_refused(write_shards):
+    _, folder = write_shards(4)
+    table = folder / "clips.csv"
+    text = table.read_text()
+    for damaged, why in (
+        ("\n".join(text.splitlines()[:-1]) + "\n", "has 3 clips, expected 4"),
+        (text.replace("offset", "begin"), "damaged"),
+        (text.replace(text.splitlines()[1].split(",")[-1], "x"), "damaged"),
+    ):
+        table.write_text(damaged)
+        with pytest.raises(ManifestError, match=why):
+            labelled_dataset(folder, 2, seconds=0.25, **SHORT)
