@@ -2,9 +2,10 @@
 
 import collections
 import itertools
-import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+
+from keras_asit.data.clips import available_cpus
 
 _AHEAD = 4  # tasks a thread
 
@@ -21,7 +22,7 @@ def in_order(function, items, workers=None, together=16):
         workers: Number of threads; None: one a processor.
         together: How many items are a task: a task costs 50 us.
     """
-    workers = workers or os.cpu_count() or 1
+    workers = workers or available_cpus()
     stop = threading.Event()
 
     def work(task):

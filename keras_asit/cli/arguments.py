@@ -41,6 +41,31 @@ def add_command(commands, name, run, description, example):
     return parser
 
 
+def add_clips(parser, root_help, root_type=str):
+    """Adds what says which clips a command is for: as `read_manifest` takes them.
+
+    Args:
+        parser: Of the command.
+        root_help: What `--root` may be.
+        root_type: Its type.
+    """
+    add = parser.add_argument
+    add(
+        "manifest",
+        type=existing,
+        metavar="MANIFEST",
+        help="clips: CSV, AST-style JSON, or folder of class folders",
+    )
+    add(
+        "--labels",
+        type=existing,
+        metavar="CSV",
+        help="label CSV index,mid,display_name",
+    )
+    add("--root", type=root_type, metavar="DIR", help=root_help)
+    add("--allow-outside", action="store_true", help="allow clips outside that folder")
+
+
 def existing(path):
     """A type of argument: a path that is there.
 

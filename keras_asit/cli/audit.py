@@ -1,6 +1,7 @@
 """`asit audit`."""
 
 from keras_asit.cli.arguments import (
+    add_clips,
     add_command,
     existing,
     sample_rate,
@@ -9,38 +10,17 @@ from keras_asit.cli.arguments import (
 
 
 def add(commands):
-    add = add_command(
+    parser = add_command(
         commands,
         "audit",
         run,
         "tell what is in a set of clips and what is wrong, and clean its manifest",
         "asit audit esc10/manifest.csv --out runs/audit",
-    ).add_argument
-    add(
-        "manifest",
-        type=existing,
-        metavar="MANIFEST",
-        help="clips: CSV, AST-style JSON, or folder of class folders",
     )
+    add_clips(parser, "folder of the clips (default: the manifest's)", existing)
+    add = parser.add_argument
     add(
         "--out", default="runs/audit", help="folder of the report (default: runs/audit)"
-    )
-    add(
-        "--labels",
-        type=existing,
-        metavar="CSV",
-        help="label CSV index,mid,display_name",
-    )
-    add(
-        "--root",
-        type=existing,
-        metavar="DIR",
-        help="folder of the clips (default: the manifest's)",
-    )
-    add(
-        "--allow-outside",
-        action="store_true",
-        help="allow clips outside that folder",
     )
     add(
         "--sample-rate",

@@ -1,8 +1,8 @@
 """`asit shards`."""
 
 from keras_asit.cli.arguments import (
+    add_clips,
     add_command,
-    existing,
     sample_rate,
     share,
     whole_number,
@@ -20,13 +20,8 @@ def add(commands):
         "  asit shards clips.csv gs://bucket/shards --runner=DataflowRunner "
         "--project=P --region=R --temp_location=gs://bucket/tmp",
     )
+    add_clips(parser, "folder or address of the clips (default: the manifest's folder)")
     add = parser.add_argument
-    add(
-        "manifest",
-        type=existing,
-        metavar="MANIFEST",
-        help="clips: CSV, AST-style JSON, or folder of class folders",
-    )
     add("out", metavar="OUT", help="folder to write, or to finish")
     add("--shard-size", default="256MB", help="about so large (default: 256MB)")
     add(
@@ -42,18 +37,6 @@ def add(commands):
         default=0,
         help="shuffles the clips (default: 0)",
     )
-    add(
-        "--labels",
-        type=existing,
-        metavar="CSV",
-        help="label CSV index,mid,display_name",
-    )
-    add(
-        "--root",
-        metavar="DIR",
-        help="folder or address of the clips (default: the manifest's folder)",
-    )
-    add("--allow-outside", action="store_true", help="allow clips outside that folder")
     add(
         "--max-failure-share",
         type=share,

@@ -8,7 +8,6 @@ TensorFlow graph reads come in an order of their own.
 
 import math
 import operator
-import os
 import random
 
 import keras
@@ -17,6 +16,7 @@ import numpy as np
 from keras_asit.audio import LogMelFilterbank
 from keras_asit.audio.files import RATES
 from keras_asit.audio.filterbank import AUDIOSET_MEAN, AUDIOSET_STD
+from keras_asit.data.clips import available_cpus
 from keras_asit.data.passes import Passes
 from keras_asit.data.py_batches import PyBatches
 from keras_asit.data.tf_batches import tf_batches
@@ -72,13 +72,6 @@ def with_position(dataset, passes, frontend):
     dataset.examples, dataset.peek = passes.examples, peek
     dataset.state, dataset.restore = passes.state, passes.restore
     return dataset
-
-
-def available_cpus():
-    """Number of processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def checked_samples(seconds, sample_rate):

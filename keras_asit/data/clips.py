@@ -3,6 +3,7 @@
 Everything here is numpy and runs in reader threads, on every backend alike.
 """
 
+import functools
 import hashlib
 import os
 import threading
@@ -113,10 +114,10 @@ class ClipReader:
         """The first readable clip from `index` on, and its number."""
         return self.attempt_from(index, _whole)
 
-    def readable(self, workers=2):
+    def readable(self, workers=None):
         """Numbers of the clips that can be read, in order, by reading them all."""
         is_readable = np.zeros(len(self), bool)
-        with ThreadPoolExecutor(workers) as pool:
+        with ThreadPoolExecutor(workers or available_cpus()) as pool:
             for first in range(0, len(self), _LOOKED_UP_AHEAD):
                 part = range(first, min(first + _LOOKED_UP_AHEAD, len(self)))
                 found = pool.map(lambda i: self._attempt(i, _whole) is not None, part)
@@ -212,6 +213,7 @@ class AudioFiles:
         """The number that a clip's random numbers belong to."""
         return index
 
+    @functools.cached_property
     def identity(self):
         """A text that is another for other clips."""
         digest = hashlib.sha256()
@@ -270,6 +272,13 @@ class _File:
         start, duration = first / self.sample_rate, count / self.sample_rate
         wave, _ = read(self.path, self.sample_rate, start=start, duration=duration)
         return fit_length(wave, count)
+
+
+def available_cpus():
+    """Number of processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _whole(clip):

@@ -6,7 +6,6 @@ from keras_asit import replicas
 from keras_asit.audio import AudioError
 from keras_asit.data import mixup as mixing
 from keras_asit.data.batches import (
-    available_cpus,
     checked_count,
     checked_samples,
     checked_seed,
@@ -227,7 +226,7 @@ class EvaluationClips(ClipExamples):
 
     def __init__(self, reader, targets, samples, seed, workers, batch_size=None):
         shapes, dtypes = [(samples,), targets.shape], ["float32", targets.dtype]
-        indices = reader.readable(workers or available_cpus())
+        indices = reader.readable(workers)
         self.clips, slots = len(indices), len(indices)
         self.is_weighted = batch_size is not None
         if self.is_weighted:

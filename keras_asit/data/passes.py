@@ -117,7 +117,9 @@ class Passes:
             "seed": self.examples.seed,
             "batch_size": self.batch_size,
             "steps": self.steps,
-            "clips": self.examples.reader.clips.identity(),
+            "clips": self.examples.reader.clips.identity,
+            "order": type(self.examples.sampler).__name__,
+            "shapes": [list(shape) for shape in self.examples.shapes],
         }
 
     def _order(self, epoch):

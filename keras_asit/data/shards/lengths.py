@@ -2,13 +2,13 @@
 
 import itertools
 import math
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from tqdm import tqdm
 
 from keras_asit.audio import AudioError, length
+from keras_asit.data.clips import available_cpus
 
 TYPICAL_SECONDS = 10.0  # where nothing is known of any clip
 _THREADS = 16  # they wait for the disk, or the network, not for a processor
@@ -73,7 +73,7 @@ def _by_headers(paths, confinement):
 
     seconds = []
     paths = iter(tqdm(paths, desc="lengths", unit="clip", disable=None))
-    with ThreadPoolExecutor(min(_THREADS, 4 * (os.cpu_count() or 1))) as pool:
+    with ThreadPoolExecutor(min(_THREADS, 4 * available_cpus())) as pool:
         while some := list(itertools.islice(paths, _TOGETHER)):
             seconds += pool.map(seconds_of, some)
     return seconds

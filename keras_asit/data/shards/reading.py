@@ -153,6 +153,7 @@ class ShardClips:
     def number(self, index):
         return int(self.shards.table.clip[index])
 
+    @functools.cached_property
     def identity(self):
         return hashlib.sha256(self.shards.index.to_json().encode()).hexdigest()[:16]
 
