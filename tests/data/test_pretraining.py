@@ -109,6 +109,14 @@ def test_a_restored_position_gives_the_batches_to_come(write_clips):
         np.testing.assert_array_equal(batches(restored), stream[first : first + 3])
 
 
+@pytest.mark.parametrize("other", [{"views": 3}, {"shuffle": False}])
+def test_a_position_is_refused_by_datasets_of_other_options(write_clips, other):
+    paths = write_clips(4)
+    state = pretraining_dataset(paths, 2, **SHORT).state(1)
+    with pytest.raises(ValueError, match="Expected a position in this dataset"):
+        pretraining_dataset(paths, 2, **other, **SHORT).restore(state)
+
+
 def test_long_recordings_are_read_in_part(write_clips, monkeypatch):
     paths = write_clips(3, seconds=20.0)
     options = {"features": "waveform", "shift_probability": 0.5, **SHORT}
