@@ -155,6 +155,17 @@ def class_accuracy(y_true, y_pred):
     return ops.cast(right, "float32")
 
 
+@keras.saving.register_keras_serializable("keras_asit")
+def multi_label_accuracy(y_true, y_pred):
+    """Share of the classes that are told right, `(B,)`, of logits `(B, C)`.
+
+    A class of a target that mixup made counts as present from one half on, where
+    `keras.metrics.BinaryAccuracy` calls every prediction for it wrong.
+    """
+    right = ops.equal(ops.cast(y_true, "float32") >= 0.5, y_pred > 0)
+    return ops.mean(ops.cast(right, "float32"), axis=-1)
+
+
 def is_distribution(y_true, y_pred):
     """Whether targets have a number for each class rather than the class's number."""
     same_rank = len(y_true.shape) == len(y_pred.shape)

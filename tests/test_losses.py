@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -8,6 +9,7 @@ from keras_asit.losses import (
     centred_cross_entropy,
     class_accuracy,
     mean_center,
+    multi_label_accuracy,
     reconstruction_loss,
     weighted_mean,
 )
@@ -208,3 +210,16 @@ def test_class_accuracy_of_numbers_and_of_distributions():
             )
         )
         assert right.tolist() == [1, 1, 0]
+
+
+def test_multi_label_accuracy_is_keras_own_but_for_mixed_targets():
+    logits = normal(6, 5)
+    targets = (logits[::-1] > 0).astype("float32")
+    keras_own = keras.metrics.BinaryAccuracy(threshold=0.0)(targets, logits)
+    ours = ops.convert_to_numpy(multi_label_accuracy(targets, logits))
+    assert ours.shape == (6,)
+    assert ours.mean() == pytest.approx(float(keras_own)) != 1.0
+    mixed = np.array([[0.6, 0.4, 0.5]], "float32")
+    logits = np.array([[1.0, 1.0, 1.0]], "float32")
+    found = float(multi_label_accuracy(mixed, ops.convert_to_tensor(logits))[0])
+    assert found == pytest.approx(2 / 3)

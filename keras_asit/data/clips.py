@@ -33,7 +33,9 @@ class ClipReader:
     quietly without its data: failures are counted, reported at the end of every
     epoch that met one, and raise as soon as they are more than a given share of
     the set.
-    A file that failed once is not tried again. Safe to use from many threads.
+    A file that failed once is not tried again, unless only a part of it was asked for:
+    another part may be sound, and must be given however a run came there. Safe to use
+    from many threads.
 
     Args:
         clips: Paths of the clips, a `Manifest`, or another source of clips with
@@ -72,6 +74,7 @@ class ClipReader:
         self.cache = cache
         self.max_failure_share = max_failure_share
         self.failures = {}
+        self._failed_in_part = set()  # names
         self._waves, self._cached_bytes = {}, 0
         self._epoch, self._met_a_failure = 0, False
         self._lock = threading.Lock()
@@ -126,6 +129,15 @@ class ClipReader:
         self._report("")
         return indices
 
+    def pass_over(self, indices, reason):
+        """Count clips that something else could not read.
+
+        Raises:
+            TooManyBrokenFiles: where they are more than may be passed over.
+        """
+        self._remember(map(self.clips.name, indices), reason)
+        self._raise_if_too_many()
+
     def end_of_epoch(self):
         """Warn where clips were passed over in it; raise if they are too many."""
         self._epoch += 1
@@ -142,16 +154,23 @@ class ClipReader:
 
     def _attempt(self, index, make, needed=None):
         name = self.clips.name(index)
-        if name in self.failures:
+        if name in self.failures and name not in self._failed_in_part:
             self._met_a_failure = True
             return None
+        clip = None
         try:
-            return make(self._open(index, needed))
+            clip = self._open(index, needed)
+            return make(clip)
         except AudioError as error:
-            with self._lock:
-                self.failures[name] = error.reason
-            self._met_a_failure = True
+            if clip is not None:
+                self._failed_in_part.add(name)
+            self._remember([name], error.reason)
             return None
+
+    def _remember(self, names, reason):
+        with self._lock:
+            self.failures.update(dict.fromkeys(names, reason))
+        self._met_a_failure = True
 
     def _open(self, index, needed):
         wave = self._waves.get(index)
@@ -209,16 +228,17 @@ class AudioFiles:
         """What a clip is called in a report."""
         return os.fspath(self.paths[index])
 
-    def number(self, index):
-        """The number that a clip's random numbers belong to."""
-        return index
+    def numbers(self, indices):
+        """The numbers that the clips' random numbers belong to."""
+        return indices
 
     @functools.cached_property
     def identity(self):
-        """A text that is another for other clips."""
+        """A text that is another for other clips, and the same in another folder."""
         digest = hashlib.sha256()
+        root = os.path.join(self.manifest.root, "") if self.manifest.root else ""
         for index in range(len(self)):
-            digest.update(self.name(index).encode() + b"\n")
+            digest.update(self.name(index).removeprefix(root).encode() + b"\n")
         return digest.hexdigest()[:16]
 
     def absent(self):

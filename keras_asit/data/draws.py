@@ -26,7 +26,7 @@ def key(seed, epoch, clip):
     Args:
         seed: Integer of the dataset.
         epoch: Number of the epoch.
-        clip: Number of the clip in the manifest.
+        clip: Number of the clip in the manifest, or an array of such.
 
     Returns:
         A uint64, of numpy; of TensorFlow where one of the three is its tensor.
@@ -34,8 +34,14 @@ def key(seed, epoch, clip):
     xp = _operations(seed, epoch, clip)
     mixed = xp.integer(0)
     for number in (seed, epoch, clip):
-        mixed = _mix(mixed + xp.integer(_GOLDEN) + xp.integer(number), xp)
+        mixed = derived(mixed, number)
     return mixed
+
+
+def derived(key, number):
+    """Another key, for what is drawn again: of a key, and an integer of 0 or more."""
+    xp = _operations(key, number)
+    return _mix(key + xp.integer(_GOLDEN) + xp.integer(number), xp)
 
 
 def uniforms(key, purpose, count):

@@ -4,6 +4,7 @@ import numpy as np
 
 from keras_asit import replicas
 from keras_asit.audio import AudioError
+from keras_asit.data import draws
 from keras_asit.data import mixup as mixing
 from keras_asit.data.batches import (
     checked_count,
@@ -135,6 +136,8 @@ def labelled_dataset(
         )
     seed = checked_seed(seed)
     batch_size = checked_count("batch_size", batch_size)
+    frequency_mask = checked_count("frequency_mask", frequency_mask, least=0)
+    time_mask = checked_count("time_mask", time_mask, least=0)
     roll_frames = checked_count("roll_frames", roll_frames, least=0)
     samples = checked_samples(seconds, sample_rate)
     frontend = feature_layer(features, frontend, sample_rate, samples)
@@ -188,11 +191,17 @@ class TrainingClips(ClipExamples):
         of_target = (targets.num_classes,) if mixup_rate else targets.shape
         dtype = "float32" if mixup_rate else targets.dtype
         shapes, dtypes = [(samples,), of_target], ["float32", dtype]
-        super().__init__(reader, seed, shapes, dtypes, sampler, augmented)
+        options = {
+            "targets": targets.identity,
+            "shift_probability": shift,
+            "mixup": mixup_rate,
+            "augmented": vars(augmented) if augmented else None,
+        }
+        super().__init__(reader, seed, shapes, dtypes, sampler, augmented, options)
         self.targets, self.samples = targets, samples
         self.shift, self.mixup_rate = shift, mixup_rate
 
-    def read(self, epoch, index, key):
+    def read(self, index, key):
         wave, index = self._crop(index, key)
         if not self.mixup_rate:
             return wave, self.targets[index]
@@ -201,7 +210,7 @@ class TrainingClips(ClipExamples):
         if drawn is None:
             return wave, target
         partner, share = drawn
-        other, partner = self._crop(partner, key)
+        other, partner = self._crop(partner, draws.derived(key, partner))
         mixed = share * target + (1.0 - share) * self._multi_hot(partner)
         return mixing.mix(wave, other, share), mixed
 
@@ -234,10 +243,12 @@ class EvaluationClips(ClipExamples):
             slots = -(-self.clips // batch_size) * batch_size
             indices = np.pad(indices, (0, slots - self.clips), constant_values=SILENT)
         self.weight = slots / max(1, self.clips)
-        super().__init__(reader, seed, shapes, dtypes, InOrder(indices))
+        options = {"targets": targets.identity}
+        in_order = InOrder(indices)
+        super().__init__(reader, seed, shapes, dtypes, in_order, options=options)
         self.targets, self.samples = targets, samples
 
-    def read(self, epoch, index, key):
+    def read(self, index, key):
         if index == SILENT:
             return *map(np.zeros, self.shapes[:2]), 0.0
         wave = self.reader.attempt(

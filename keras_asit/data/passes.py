@@ -11,6 +11,8 @@ class Passes:
     A pass has as many batches as an epoch. Passes begin where epochs do, until a
     position within an epoch is restored: a pass then goes on into the next epoch.
     So a run that was interrupted sees the very batches that it would have seen.
+    The next pass begins behind one that was taken to its end, and anew where one was
+    not: Keras, too, looks at a batch before it trains.
 
     Args:
         examples: A `ClipExamples`.
@@ -23,8 +25,10 @@ class Passes:
         self.batch_size, self.steps = batch_size, steps
         self.next = 0  # batches before the next pass
         self.is_repeatable = True  # else there is no position
+        self.order = type(examples.sampler).__name__
+        self._begun = 0  # passes; the last of them may move `next`
         self._lock = threading.Lock()
-        self._orders = {}
+        self._kept = {}
 
     @property
     def all_are_full(self):
@@ -32,16 +36,31 @@ class Passes:
         return self.steps * self.batch_size <= len(self.examples.sampler)
 
     def begin(self):
-        """The number of the first batch of a new pass, counted over all epochs."""
+        """Number of a new pass, and of its first batch, counted over all epochs."""
         with self._lock:
-            first, self.next = self.next, self.next + self.steps
-        return first
+            self._begun += 1
+            return self._begun, self.next
+
+    def end(self, number):
+        """The last batch of a pass was taken; nothing where a later one has begun.
+
+        Raises:
+            TooManyBrokenFiles: where more clips failed in it than may.
+        """
+        with self._lock:
+            if number == self._begun:
+                self._begun += 1
+                self.next += self.steps
+        self.examples.reader.end_of_epoch()
 
     def rows(self, batch):
-        """Epoch and numbers of the clips of a batch, the last of an epoch the rest."""
+        """(number, key) `[N, 2]` of the clips of a batch, see `ClipExamples.rows`.
+
+        The last batch of an epoch has the rest.
+        """
         epoch, step = divmod(batch, self.steps)
-        order = self._order(epoch)[: self.steps * self.batch_size]
-        return epoch, order[step * self.batch_size : (step + 1) * self.batch_size]
+        rows = self._rows(epoch)[: self.steps * self.batch_size]
+        return rows[step * self.batch_size : (step + 1) * self.batch_size]
 
     def spans_from(self, batch):
         """Epoch, first clip and number of clips, `[1 or 2, 3]`, of the pass from it."""
@@ -51,17 +70,15 @@ class Passes:
         return np.array(spans if step else spans[:1], "int64")
 
     def rows_from(self, batch):
-        """(epoch, number) `[N, 2]` of every clip of the pass that begins there."""
-        parts = []
-        for epoch, first, count in self.spans_from(batch):
-            clips = self._order(epoch)[first : first + count]
-            parts.append(np.stack([np.full_like(clips, epoch), clips], axis=-1))
-        return np.concatenate(parts)
+        """(number, key) `[N, 2]` of every clip of the pass that begins there."""
+        spans = self.spans_from(batch)
+        return np.concatenate(
+            [self._rows(epoch)[first : first + count] for epoch, first, count in spans]
+        )
 
     def first_examples(self, count):
         """Arrays of the first clips of the first epoch, at most a batch of them."""
-        _, clips = self.rows(0)
-        return [self.examples.example(0, int(clip)) for clip in clips[:count]]
+        return [self.examples.example(*row) for row in self.rows(0)[:count]]
 
     def state(self, batches):
         """The position after so many batches, to be saved with a checkpoint.
@@ -95,6 +112,7 @@ class Passes:
             )
         self._check_is_whole(state["batches"])
         with self._lock:
+            self._begun += 1
             self.next = int(state["batches"])
 
     def _check_is_whole(self, batches):
@@ -118,17 +136,16 @@ class Passes:
             "batch_size": self.batch_size,
             "steps": self.steps,
             "clips": self.examples.reader.clips.identity,
-            "order": type(self.examples.sampler).__name__,
+            "order": self.order,
             "shapes": [list(shape) for shape in self.examples.shapes],
+            **self.examples.options,
         }
 
-    def _order(self, epoch):
-        """The order of an epoch; the last two are kept."""
-        order = self._orders.get(epoch)
-        if order is None:
-            order = self.examples.order(epoch)
-            kept = {
-                e: o for e, o in self._orders.items() if e in (epoch - 1, epoch + 1)
-            }
-            self._orders = {**kept, epoch: order}
-        return order
+    def _rows(self, epoch):
+        """The rows of an epoch; those of the last two are kept."""
+        rows = self._kept.get(epoch)
+        if rows is None:
+            rows = self.examples.rows(epoch)
+            kept = {e: r for e, r in self._kept.items() if e in (epoch - 1, epoch + 1)}
+            self._kept = {**kept, epoch: rows}
+        return rows

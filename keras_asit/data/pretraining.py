@@ -58,7 +58,9 @@ def pretraining_dataset(
     next pass begin there.
 
     Of a file much longer than its views only these are decoded. On TensorFlow shards
-    are read in the graph, in an order that is the seed's too.
+    are read in the graph, one record behind the other: their order is the seed's too,
+    but another than that of files, and without `shuffle` it is that of the shards, not
+    the manifest's.
 
     Args:
         source: A `Manifest`, the path of one, a list of audio paths, or a folder of
@@ -132,6 +134,7 @@ def _in_graph(clips, cache, shuffle, service, decoder):
     on_tensorflow = keras.backend.backend() == "tensorflow"
     of_shards = isinstance(clips, ShardClips)
     streams = of_shards and clips.is_at_rate_of_shards and not cache
+    streams = streams and decoder == "soundfile"
     if streams and (on_tensorflow or service is None):
         return functools.partial(
             stream_views, shards=clips.shards, shuffle=shuffle, service=service
@@ -142,13 +145,14 @@ def _in_graph(clips, cache, shuffle, service, decoder):
             "for a tf.data service: its workers read nothing else. Write some: asit "
             "shards MANIFEST OUT"
         )
-    if decoder == "soundfile" or of_shards:
+    if decoder == "soundfile":
         return None
-    if not on_tensorflow or cache:
+    if not on_tensorflow or cache or of_shards:
         raise ValueError(
-            "Expected the TensorFlow backend and cache=False for the decoder "
-            f"tensorflow-io. Received: {keras.backend.backend()}, cache={cache}. The "
-            "default decoder does everything, on every backend"
+            "Expected files, the TensorFlow backend and cache=False for the decoder "
+            f"tensorflow-io. Received: {'shards' if of_shards else 'files'}, "
+            f"{keras.backend.backend()}, cache={cache}. The default decoder does "
+            "everything, on every backend"
         )
     tensorflow_io.check_tensorflow_io()
     decode = functools.partial(tensorflow_io.decode, sample_rate=clips.sample_rate)
@@ -159,11 +163,13 @@ class Views(ClipExamples):
     """Random crops of each clip: `[views, samples]`."""
 
     def __init__(self, reader, seed, sampler, views, samples, shift_probability):
-        super().__init__(reader, seed, [(views, samples)], ["float32"], sampler)
+        options = {"shift_probability": shift_probability}
+        shapes, dtypes = [(views, samples)], ["float32"]
+        super().__init__(reader, seed, shapes, dtypes, sampler, options=options)
         self.views, self.samples = views, samples
         self.shift_probability = shift_probability
 
-    def read(self, epoch, index, key):
+    def read(self, index, key):
         def crops(clip):
             starts = first_samples(
                 key, clip.samples, self.samples, self.views, self.shift_probability

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 import keras
 import numpy as np
 
-from keras_asit.data import draws
 from keras_asit.data.examples import BATCHES_AHEAD
 
 
@@ -34,9 +33,7 @@ class PyBatches(keras.utils.PyDataset):
         self.frontend = frontend
         self._features = _compiled(frontend)
         self._pool = ThreadPoolExecutor(max(1, workers))
-        self._first = passes.begin()
-        self._asked = set()  # indices, in this pass
-        self._ahead = collections.deque()  # the batches that come next
+        self._pass, self._asked = _Pass(self), set()  # and its indices
 
     def __len__(self):
         return self.steps
@@ -48,14 +45,14 @@ class PyBatches(keras.utils.PyDataset):
         Keras reads it before every pass and after a look at a batch, and does not
         where a pass goes on in the next `steps_per_epoch`.
         """
-        if len(self._asked) < self.steps:
-            self._begin_again()
+        if not self._pass.is_taken:
+            self._begin()
         return self.steps
 
     @property
     def epoch(self):
         """Number of the epoch that the pass began in."""
-        return self._first // self.steps
+        return self._pass.first // self.steps
 
     def peek(self, count):
         """A batch of the inputs of the first `count` clips, again and again."""
@@ -71,53 +68,92 @@ class PyBatches(keras.utils.PyDataset):
     def restore(self, state):
         """Let the next pass begin at a position. See `Passes.restore`."""
         self.passes.restore(state)
-        self._begin_next()
+        self._begin()
 
     def __getitem__(self, index):
         if not 0 <= index < self.steps:
             raise IndexError(f"Expected a batch below {self.steps}. Received: {index}")
         if index in self._asked:  # never twice in a pass
-            self._begin_again()
-        step = len(self._asked)
+            self._begin()
         self._asked.add(index)
-        started = step + len(self._ahead)
-        for ahead in range(started, min(step + 1 + BATCHES_AHEAD, self.steps)):
-            self._ahead.append(self._start(self._first + ahead))
-        return self._batch(*self._ahead.popleft())
+        return self._pass.next_batch()
 
     def __iter__(self):
-        yield from super().__iter__()
-        self.on_epoch_end()
+        """A pass of its own, whatever else is asked for meanwhile."""
+        own = _Pass(self)
+        try:
+            while not own.is_taken:
+                batch = own.next_batch()
+                if own.is_taken:
+                    own.end()
+                yield batch
+        finally:
+            own.forget_ahead()
+            if self._pass.batches == 0:  # it would begin where this one did
+                self._begin()
 
     def on_epoch_end(self):
-        if len(self._asked) == self.steps:
-            self._begin_next()
-            self.examples.reader.end_of_epoch()
+        if self._pass.is_taken:
+            try:
+                self._pass.end()
+            finally:
+                self._begin()
 
-    def _begin_next(self):
-        self._first = self.passes.begin()
-        self._begin_again()
+    def _begin(self):
+        self._pass.forget_ahead()
+        self._pass, self._asked = _Pass(self), set()
 
-    def _begin_again(self):
-        for clip in [clip for _, clips in self._ahead for clip in clips]:
-            clip.cancel()
-        self._ahead.clear()
-        self._asked.clear()
-
-    def _start(self, batch):
-        epoch, clips = self.passes.rows(batch)
-        rows = [(epoch, int(clip)) for clip in clips]
+    def start(self, batch):
+        """Starts to read a batch: its rows, and a future of each of its clips."""
+        rows = self.passes.rows(batch)
         return rows, [self._pool.submit(self.examples.example, *row) for row in rows]
 
-    def _batch(self, rows, started):
+    def finish(self, rows, started):
+        """The arrays of a batch that was started."""
         arrays = [np.stack(column) for column in zip(*(s.result() for s in started))]
         if self._features is not None:
             arrays[0] = self._features(arrays[0])
         augmented = self.examples.augmented_features
         if augmented is not None:
-            keys = [draws.key(self.examples.seed, *row) for row in rows]
+            keys = rows[:, 1:].view("uint64")
             arrays[0] = np.stack(list(map(augmented, arrays[0], keys)))
         return tuple(arrays) if len(arrays) > 1 else arrays[0]
+
+
+class _Pass:
+    """The batches of a pass, one after the other, read ahead.
+
+    Args:
+        dataset: The `PyBatches`.
+    """
+
+    def __init__(self, dataset):
+        self.dataset = dataset
+        self.number, self.first = dataset.passes.begin()
+        self.batches = 0  # that were taken
+        self._ahead = collections.deque()
+
+    @property
+    def is_taken(self):
+        """Whether every batch was asked for."""
+        return self.batches == self.dataset.steps
+
+    def next_batch(self):
+        started = self.batches + len(self._ahead)
+        self.batches += 1
+        for ahead in range(
+            started, min(self.batches + BATCHES_AHEAD, self.dataset.steps)
+        ):
+            self._ahead.append(self.dataset.start(self.first + ahead))
+        return self.dataset.finish(*self._ahead.popleft())
+
+    def end(self):
+        self.dataset.passes.end(self.number)
+
+    def forget_ahead(self):
+        for clip in [clip for _, clips in self._ahead for clip in clips]:
+            clip.cancel()
+        self._ahead.clear()
 
 
 def _compiled(frontend):

@@ -1,5 +1,6 @@
 """What a classifier is trained towards, held sparsely."""
 
+import hashlib
 from itertools import chain
 
 import numpy as np
@@ -55,6 +56,14 @@ class Targets:
         if not 0 <= index < len(self):
             raise IndexError(f"Expected a clip below {len(self)}. Received: {index}")
         return self.indices[self.indptr[index] : self.indptr[index + 1]]
+
+    @property
+    def identity(self):
+        """A text that is another for other targets."""
+        digest = hashlib.sha256(f"{self.num_classes} {self.multi_label}".encode())
+        for numbers in (self.indptr, self.indices):
+            digest.update(numbers.tobytes())
+        return digest.hexdigest()[:16]
 
     def dense(self):
         """All targets at once: int32 `[N]`, or multi-hot float32 `[N, C]`."""

@@ -8,7 +8,6 @@ import time
 import numpy as np
 
 from keras_asit.audio import AudioError
-from keras_asit.data import draws
 from keras_asit.data.clips import TooManyBrokenFiles
 from keras_asit.data.examples import BATCHES_AHEAD
 from keras_asit.data.views import first_samples
@@ -24,57 +23,84 @@ def tf_batches(passes, frontend, workers, decode=None):
         decode: None, or a function that reads a clip inside the graph, from its path
             to `(waveform, reason)`, the reason empty where it could. Only for views;
             Python is then asked for the clips that it could not read.
+
+    Returns:
+        A `tf.data.Dataset` of arrays, or of tuples of them.
     """
     import tensorflow as tf
 
-    examples, steps, batch_size = passes.examples, passes.steps, passes.batch_size
+    examples = passes.examples
     calls = _TFCalls(passes)
-
-    def rows_of_pass(_):
-        if decode is None:
-            rows = tf.numpy_function(calls.rows, [], tf.int64)
-            rows = (tf.ensure_shape(rows, (None, 2)),)
-        else:
-            types = [tf.int64, tf.string]
-            rows, paths = tf.numpy_function(calls.rows_and_paths, [], types)
-            rows = (tf.ensure_shape(rows, (None, 2)), tf.ensure_shape(paths, (None,)))
-        return tf.data.Dataset.from_tensor_slices(rows)
 
     def by_python(row):
         dtypes = [*examples.dtypes, tf.string]
         *arrays, error = tf.numpy_function(calls.example, [row[0], row[1]], dtypes)
-        arrays = _checked(error, arrays)
+        arrays = checked(error, arrays)
         for array, shape in zip(arrays, examples.shapes):
             array.set_shape(shape)
         return arrays
 
-    def to_example(row, path=None):
-        key = draws.key(examples.seed, row[0], row[1])
-        if decode is None:
-            arrays = by_python(row)
-        else:
-            wave, reason = decode(path)
-            arrays = tf.cond(
-                tf.equal(reason, b""),
-                lambda: [views_of(wave, tf.size(wave), rotated_part, key, examples)],
-                lambda: by_python(row),
-            )
+    def in_graph(row, key):
+        path = tf.numpy_function(calls.path, [row[0]], tf.string)
+        wave, reason = decode(path)
+        return tf.cond(
+            tf.equal(reason, b""),
+            lambda: [views_of(wave, tf.size(wave), rotated_part, key, examples)],
+            lambda: by_python(row),
+        )
+
+    def to_example(row):
+        key = tf.bitcast(row[1], tf.uint64)
+        arrays = in_graph(row, key) if decode else by_python(row)
         return as_features(arrays[0], frontend, examples, key), *arrays[1:]
 
-    def report_after_last(step, arrays):
+    def batches_from(first):
+        rows = tf.numpy_function(passes.rows_from, [first], tf.int64)
+        rows = tf.data.Dataset.from_tensor_slices(tf.ensure_shape(rows, (None, 2)))
+        arrays = rows.map(to_example, num_parallel_calls=workers, deterministic=True)
+        return arrays.batch(passes.batch_size, drop_remainder=passes.all_are_full)
+
+    return in_passes(passes, batches_from)
+
+
+def in_passes(passes, batches_from):
+    """Every iterator is a pass: begun where its first batch is asked for.
+
+    It ends where the last one is taken from what was read ahead; so a look at a few
+    batches is no pass.
+
+    Args:
+        passes: A `Passes`.
+        batches_from: Function of the number of a batch, to a dataset of tuples of
+            arrays, the batches of the pass that begins there.
+    """
+    import tensorflow as tf
+
+    def begin(_):
+        return tf.numpy_function(passes.begin, [], [tf.int64, tf.int64])
+
+    def batches(number, first):
+        numbered = batches_from(first).enumerate()
+        return numbered.map(lambda step, arrays: (number, step, arrays))
+
+    def take(number, step, arrays):
         error = tf.cond(
-            tf.equal(step, steps - 1),
-            lambda: tf.numpy_function(calls.report, [], tf.string),
+            tf.equal(step, passes.steps - 1),
+            lambda: tf.numpy_function(end, [number], tf.string),
             lambda: tf.constant(b""),
         )
-        arrays = _checked(error, arrays)
+        arrays = checked(error, arrays)
         return tuple(arrays) if len(arrays) > 1 else arrays[0]
 
-    dataset = tf.data.Dataset.from_tensors(0).flat_map(rows_of_pass)
-    dataset = dataset.map(to_example, num_parallel_calls=workers, deterministic=True)
-    dataset = dataset.batch(batch_size, drop_remainder=passes.all_are_full)
-    dataset = dataset.enumerate().map(report_after_last)
-    return with_length(dataset, steps)
+    def end(number):
+        try:
+            passes.end(int(number))
+        except TooManyBrokenFiles as error:
+            return str(error).encode()
+        return b""
+
+    dataset = tf.data.Dataset.from_tensors(0).map(begin).flat_map(batches)
+    return with_length(dataset.prefetch(BATCHES_AHEAD).map(take), passes.steps)
 
 
 def views_of(clip, length, part, key, examples):
@@ -84,7 +110,7 @@ def views_of(clip, length, part, key, examples):
         clip: The clip as `part` takes it.
         length: Its samples.
         part: Function of clip, first sample, length and count: as `rotated_part`.
-        key: The clip's, of `draws.key`.
+        key: The clip's.
         examples: The `Views` that they belong to.
     """
     import tensorflow as tf
@@ -115,7 +141,7 @@ def as_features(waveforms, frontend, examples, key):
         waveforms: A tensor of known shape.
         frontend: A `LogMelFilterbank`, or None.
         examples: The `ClipExamples` that they belong to.
-        key: The clip's, of `draws.key`.
+        key: The clip's.
     """
     import tensorflow as tf
 
@@ -129,17 +155,17 @@ def as_features(waveforms, frontend, examples, key):
 
 
 def with_length(dataset, steps):
-    """The dataset, read ahead, with its length, and not shared out by files."""
+    """The dataset with its length, and not shared out by files."""
     import tensorflow as tf
 
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
     options = tf.data.Options()
     by_data = tf.data.experimental.AutoShardPolicy.DATA  # there are no files to share
     options.experimental_distribute.auto_shard_policy = by_data
-    return dataset.with_options(options).prefetch(BATCHES_AHEAD)
+    return dataset.with_options(options)
 
 
-def _checked(error, arrays):
+def checked(error, arrays):
     """The arrays, once `error` is known to be empty; else it ends the epoch.
 
     An exception raised in a reader thread would arrive with pages of
@@ -178,34 +204,22 @@ class _TFCalls:
 
     def __init__(self, passes):
         _finish_reading_with_the_program()
-        self.passes, self.examples = passes, passes.examples
+        self.examples = passes.examples
 
-    def rows(self):
-        """(epoch, clip number) of every clip of the next pass."""
-        return self.passes.rows_from(self.passes.begin())
+    def path(self, index):
+        """The path of a clip that may be opened; an empty one is left to Python."""
+        clips = self.examples.reader.clips
+        return clips.name(index).encode() if clips.may_open(index) else b""
 
-    def rows_and_paths(self):
-        """The rows, and paths that may be opened; empty ones are left to Python."""
-        rows, clips = self.rows(), self.examples.reader.clips
-        paths = [clips.name(i) if clips.may_open(i) else "" for i in rows[:, 1]]
-        return rows, np.array([path.encode() for path in paths], object)
-
-    def example(self, epoch, index):
+    def example(self, index, key):
         if _program_ends.is_set():
             _unread.append(index)
             return self._empty("")
         try:
-            return *self.examples.example(int(epoch), int(index)), b""
+            return *self.examples.example(index, key), b""
         except (TooManyBrokenFiles, AudioError) as error:
             return self._empty(str(error))
 
     def _empty(self, error):
         empty = map(np.zeros, self.examples.shapes, self.examples.dtypes)
         return *empty, error.encode()
-
-    def report(self):
-        try:
-            self.examples.reader.end_of_epoch()
-        except TooManyBrokenFiles as error:
-            return str(error).encode()
-        return b""

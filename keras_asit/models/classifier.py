@@ -9,7 +9,11 @@ from keras import ops
 
 from keras_asit.audio import read
 from keras_asit.layers.dense import dense
-from keras_asit.losses import ClassCrossentropy, class_accuracy
+from keras_asit.losses import (
+    ClassCrossentropy,
+    class_accuracy,
+    multi_label_accuracy,
+)
 from keras_asit.models.normalisation import warn_if_far
 from keras_asit.models.shapes import checked_shape
 
@@ -132,12 +136,10 @@ class ASiTClassifier(keras.Model):
                 else ClassCrossentropy()
             )
         if metrics == "auto":
-            # Of logits: 0 is a probability of a half.
             metrics = None
-            accuracy = (
-                keras.metrics.BinaryAccuracy(threshold=0.0)
-                if self.multi_label
-                else keras.metrics.MeanMetricWrapper(class_accuracy, name="accuracy")
+            accuracy = keras.metrics.MeanMetricWrapper(
+                multi_label_accuracy if self.multi_label else class_accuracy,
+                name="binary_accuracy" if self.multi_label else "accuracy",
             )
             kwargs.setdefault("weighted_metrics", [accuracy])
         super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)

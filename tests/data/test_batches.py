@@ -26,14 +26,14 @@ def classifier(**kwargs):
 @pytest.fixture
 def epochs_drawn(monkeypatch):
     """The epochs that clips were drawn for, each once, in order."""
-    drawn, example = [], ClipExamples.example
+    drawn, rows = [], ClipExamples.rows
 
-    def recorded(self, epoch, index):
+    def recorded(self, epoch):
         if epoch not in drawn:
             drawn.append(epoch)
-        return example(self, epoch, index)
+        return rows(self, epoch)
 
-    monkeypatch.setattr(ClipExamples, "example", recorded)
+    monkeypatch.setattr(ClipExamples, "rows", recorded)
     return drawn
 
 

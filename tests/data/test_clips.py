@@ -8,6 +8,7 @@ import soundfile
 from keras_asit.audio import AudioError
 from keras_asit.data import Manifest, clips
 from keras_asit.data.clips import (
+    AudioFiles,
     ClipReader,
     TooManyBrokenFiles,
     Waveform,
@@ -139,15 +140,35 @@ def test_of_a_long_clip_only_parts_are_decoded(write_clips, monkeypatch):
     assert decoded[2:] == [32_000]  # most of it: at once
 
 
-def test_a_file_that_breaks_off_in_a_part_is_remembered(write_clips, monkeypatch):
-    def broken(path, *args, **kwargs):
-        raise AudioError(path, "breaks off")
+def test_of_a_file_that_breaks_off_the_sound_parts_are_given(write_clips, monkeypatch):
+    """However a run came there: a restored one has not met the damage."""
+    read = clips.read
 
-    monkeypatch.setattr(clips, "read", broken)
+    def breaks_off(path, *args, start, **kwargs):
+        if start < 1.0:
+            raise AudioError(path, "breaks off")
+        return read(path, *args, start=start, **kwargs)
+
+    monkeypatch.setattr(clips, "read", breaks_off)
     paths = write_clips(3, seconds=4.0)
     reader = ClipReader(paths, 8000, max_failure_share=0.5)
-    assert reader.attempt(1, lambda clip: clip.part(100, 200), 200) is None
-    assert reader.failures == {paths[1]: "breaks off"}
+    sound = reader.attempt(1, lambda clip: clip.part(9000, 200), 200)
+    for _ in range(2):
+        assert reader.attempt(1, lambda clip: clip.part(100, 200), 200) is None
+        assert reader.failures == {paths[1]: "breaks off"}
+        again = reader.attempt(1, lambda clip: clip.part(9000, 200), 200)
+        np.testing.assert_array_equal(again, sound)
+
+
+def test_clips_in_another_folder_are_the_same_clips(tmp_path):
+    def identity(folder, names, **options):
+        manifest = Manifest([f"{folder}/{name}" for name in names], **options)
+        return AudioFiles(manifest, 8000).identity
+
+    one = identity("/a", ["1.wav", "2.wav"], root="/a")
+    assert one == identity("/b/c", ["1.wav", "2.wav"], root="/b/c")
+    assert one != identity("/a", ["2.wav", "1.wav"], root="/a")
+    assert identity("/a", ["1.wav"]) != identity("/b", ["1.wav"])  # of no folder
 
 
 def test_a_full_cache_takes_no_more(write_clips, monkeypatch):

@@ -45,9 +45,9 @@ def test_python_is_asked_for_what_the_graph_cannot_read(
     paths, asked = write_clips(20, broken=[4]), []
     example = ClipExamples.example
 
-    def recorded(self, epoch, index):
+    def recorded(self, index, key):
         asked.append(index)
-        return example(self, epoch, index)
+        return example(self, index, key)
 
     monkeypatch.setattr(ClipExamples, "example", recorded)
     with pytest.warns(UserWarning, match="1 of 20 clips could not be read"):

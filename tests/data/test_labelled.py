@@ -4,7 +4,7 @@ import pytest
 import soundfile
 
 from keras_asit.audio import LogMelFilterbank
-from keras_asit.data import draws, labelled_dataset, read_manifest
+from keras_asit.data import Manifest, draws, labelled_dataset, read_manifest
 from keras_asit.data.clips import TooManyBrokenFiles
 from keras_asit.data.spec_augment import SpecAugment
 from keras_asit.models import ASiTClassifier
@@ -117,6 +117,31 @@ def test_zero_before_normalisation_is_louder(write_manifest):
     assert (features == 1.5).any()  # (0 + 6) / (2 * 2)
 
 
+def test_a_clip_that_is_drawn_again_is_another_example(write_manifest):
+    """A rare class of balanced sampling has a few clips, and each of them many views."""
+    labels = ["rare", *["common"] * 19]
+    options = {"training": True, "balanced": True, "mixup": 0.5, **SHORT}
+    options |= {"features": "waveform", "shift_probability": 0.5}
+    path = write_manifest(20, labels=labels)
+    [(waves, targets)] = batches(labelled_dataset(path, 20, **options))
+    drawn = targets[:, 1] > 0.5
+    assert drawn.sum() > 4
+    assert len({wave.tobytes() for wave in waves[drawn]}) == drawn.sum()
+
+
+def test_a_mixed_in_clip_is_cropped_at_a_place_of_its_own(write_clips):
+    """Of two clips that are the same, a mixture has a part of each."""
+    [path] = write_clips(1, seconds=2.0)
+    manifest = Manifest([path] * 4, [("one",)] * 4)
+    options = {"training": True, "features": "waveform", **SHORT}
+    plain = labelled_dataset(manifest, 4, **options)
+    mixed = labelled_dataset(manifest, 4, mixup=1.0, **options)
+    [(plain, _)], [(mixed, _)] = batches(plain), batches(mixed)
+    for one, both in zip(plain, mixed):
+        one = one - one.mean()
+        assert 0.2 < both @ one / (one @ one) < 0.8
+
+
 def test_balanced_sampling(write_manifest):
     labels = ["rare", *["common"] * 19]
     path = write_manifest(20, labels=labels)
@@ -198,6 +223,18 @@ def test_clips_without_labels_are_refused(write_clips):
         labelled_dataset(write_clips(2), 2, **SHORT)
 
 
+@pytest.mark.parametrize(
+    "other",
+    [{"mixup": 0.5}, {"time_mask": 4}, {"class_names": ["class_01", "class_00"]}],
+)
+def test_a_position_is_refused_by_datasets_of_other_options(write_manifest, other):
+    path, options = write_manifest(4), {"training": True, **SHORT}
+    state = labelled_dataset(path, 2, **options).state(1)
+    labelled_dataset(path, 2, **options).restore(state)
+    with pytest.raises(ValueError, match="Expected a position in this dataset"):
+        labelled_dataset(path, 2, **other, **options).restore(state)
+
+
 def test_wrong_arguments(write_manifest):
     path = write_manifest(2)
     with pytest.raises(ValueError, match="crop of at least a sample"):
@@ -215,6 +252,8 @@ def test_wrong_arguments(write_manifest):
         labelled_dataset(path, 2, time_mask=3, frontend=LogMelFilterbank(32000))
     with pytest.raises(ValueError, match="roll_frames to be a whole number of 0"):
         labelled_dataset(path, 2, roll_frames=2.5)
+    with pytest.raises(ValueError, match="time_mask to be a whole number of 0"):
+        labelled_dataset(path, 2, time_mask=0.3)  # a share of the frames
     with pytest.raises(ValueError, match="batch_size to be a whole number"):
         labelled_dataset(path, 0, pad_last=True)
     with pytest.raises(ValueError, match="Expected a mask fill"):

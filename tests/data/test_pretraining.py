@@ -109,7 +109,9 @@ def test_a_restored_position_gives_the_batches_to_come(write_clips):
         np.testing.assert_array_equal(batches(restored), stream[first : first + 3])
 
 
-@pytest.mark.parametrize("other", [{"views": 3}, {"shuffle": False}])
+@pytest.mark.parametrize(
+    "other", [{"views": 3}, {"shuffle": False}, {"shift_probability": 0.1}]
+)
 def test_a_position_is_refused_by_datasets_of_other_options(write_clips, other):
     paths = write_clips(4)
     state = pretraining_dataset(paths, 2, **SHORT).state(1)

@@ -13,7 +13,7 @@ from keras_asit.data.sampling import Shuffled
 class Starts(ClipExamples):
     """The first samples of each clip."""
 
-    def read(self, epoch, index, key):
+    def read(self, index, key):
         return (self.reader.read(index)[:4],)
 
 
@@ -21,7 +21,7 @@ def py_batches(paths, batch_size=2):
     """The batches that JAX and PyTorch get, and those of their first epoch."""
     sampler = Shuffled(range(len(paths)))
     examples = Starts(ClipReader(paths, 8000), 0, [(4,)], ["float32"], sampler)
-    rows = [examples.example(0, index)[0] for index in examples.order(0)]
+    rows = [examples.example(*row)[0] for row in examples.rows(0)]
     expected = np.reshape(rows, (-1, batch_size, 4))
     passes = Passes(examples, batch_size, len(expected))
     return PyBatches(passes, None, 2), expected
@@ -43,7 +43,7 @@ def test_batches_come_in_order_whatever_their_index(write_clips):
     for indices in ([2, 0, 3, 1], [3, 2, 1, 0]):
         batches = [dataset[index] for index in indices]
         np.testing.assert_array_equal(batches, expected)
-        assert not dataset._ahead
+        assert not dataset._pass._ahead
     dataset.on_epoch_end()
     assert dataset.epoch == 1
     assert not np.array_equal([dataset[i] for i in range(4)], expected)
@@ -58,3 +58,15 @@ def test_a_look_at_a_batch_ends_no_epoch(write_clips):
     assert dataset.epoch == 0
     np.testing.assert_array_equal(list(dataset), expected)
     assert dataset.epoch == 1
+
+
+def test_two_iterators_at_once_do_not_disturb_each_other(write_clips):
+    dataset, expected = py_batches(write_clips(6))
+    pairs = list(zip(dataset, dataset))
+    for column in zip(*pairs):
+        np.testing.assert_array_equal(column, expected)
+    assert len(pairs) == 3
+    again = [dataset[0], *dataset]  # a pass within another
+    np.testing.assert_array_equal(again[0], again[1])
+    assert not np.array_equal(again[1:], expected)
+    assert len(again) == 4

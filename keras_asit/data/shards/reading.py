@@ -116,6 +116,11 @@ class Shards:
         """The clips by their number in the manifest they come from: a `ShardTable`."""
         return read_clips(self.folder, self.index)
 
+    def clips_of(self, shard):
+        """Numbers (in `table`) of the clips of a shard, in the order they lie in it."""
+        clips = np.flatnonzero(self.table.shard == shard)
+        return clips[np.argsort(self.table.offset[clips], kind="stable")]
+
     @property
     def manifest(self):
         """The clips as a `Manifest`, for labels, folds and splits."""
@@ -150,8 +155,9 @@ class ShardClips:
     def name(self, index):
         return str(self.shards.manifest.paths[index])
 
-    def number(self, index):
-        return int(self.shards.table.clip[index])
+    def numbers(self, indices):
+        """The numbers of clips in the manifest that the shards were written of."""
+        return self.shards.table.clip[indices]
 
     @functools.cached_property
     def identity(self):
