@@ -118,7 +118,7 @@ def test_zero_before_normalisation_is_louder(write_manifest):
 
 
 def test_a_clip_that_is_drawn_again_is_another_example(write_manifest):
-    """A rare class of balanced sampling has a few clips, and each of them many views."""
+    """A rare class of balanced sampling has few clips, and many views of each."""
     labels = ["rare", *["common"] * 19]
     options = {"training": True, "balanced": True, "mixup": 0.5, **SHORT}
     options |= {"features": "waveform", "shift_probability": 0.5}
