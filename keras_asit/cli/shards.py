@@ -1,5 +1,7 @@
 """`asit shards`."""
 
+import argparse
+
 from keras_asit.cli.arguments import (
     add_clips,
     add_command,
@@ -44,12 +46,34 @@ def add(commands):
         metavar="SHARE",
         help="share of the clips that may be broken (default: 0.05)",
     )
+    add(
+        "--where",
+        type=condition,
+        action="append",
+        default=[],
+        metavar="COLUMN=VALUE",
+        help="only the clips of which this holds, as split=train; may be given again: "
+        "other values of a column are let in too, another column has to hold as well",
+    )
     parser.set_defaults(takes_more=True)
+
+
+def condition(text):
+    """A type of argument: a column and a value."""
+    column, _, value = text.partition("=")
+    if not column or not value:
+        raise argparse.ArgumentTypeError(
+            f"expected COLUMN=VALUE, as split=train, received {text!r}"
+        )
+    return column, value
 
 
 def run(settings):
     from keras_asit.data import shards
 
+    where = {}
+    for column, value in settings.where:
+        where.setdefault(column, []).append(value)
     index = shards.write(
         settings.manifest,
         settings.out,
@@ -61,6 +85,7 @@ def run(settings):
         root=settings.root,
         max_failure_share=settings.max_failure_share,
         pipeline_options=settings.more,
+        where=where or None,
     )
     print(
         f"{settings.out}: {index.clips} clips, {index.seconds / 3600:.2f} h, in "

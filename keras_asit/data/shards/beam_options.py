@@ -37,9 +37,11 @@ def parse_options(arguments):
         `(options, is_local)`.
 
     Raises:
-        ValueError: for an option that neither we nor Beam know. Other runners may
-            have options of their own, so there it is left to them.
+        ValueError: for a word that belongs to no option, a number of workers below 0,
+            or an option that neither we nor Beam know. Other runners may have options
+            of their own, so there it is left to them.
     """
+    _refuse(_strays(arguments))
     with logging_disabled():
         from apache_beam.options import pipeline_options as beam
 
@@ -49,14 +51,14 @@ def parse_options(arguments):
             return options, False
         every = options.get_all_options(retain_unknown_options=True)
         unknown = set(every).difference(options.get_all_options())
-    if unknown:
-        words = [word.partition("=")[0] for word in arguments]
-        words = [w for w in words if w.lstrip("-").replace("-", "_") in unknown]
-        raise ValueError(
-            "Expected options of asit shards or of Apache Beam. Received: "
-            + ", ".join(words)
-        )
+    words = [word.partition("=")[0] for word in arguments]
+    _refuse([w for w in words if w.lstrip("-").replace("-", "_") in unknown])
     direct = options.view_as(beam.DirectOptions)
+    if direct.direct_num_workers < 0:
+        raise ValueError(
+            "Expected --direct_num_workers of 1 or more, or 0 for one a processor. "
+            f"Received: {direct.direct_num_workers}"
+        )
     if direct.direct_num_workers != 1 and direct.direct_running_mode == "in_memory":
         direct.direct_running_mode = "multi_processing"
     # DirectRunner first tries Prism, a program that it fetches from the network. It
@@ -64,6 +66,23 @@ def parse_options(arguments):
     options.view_as(beam.TypeOptions).allow_unsafe_triggers = True
     standard.runner = "DirectRunner"
     return options, True
+
+
+def _strays(words):
+    """Words that are neither options nor the value of the option before them."""
+    return [
+        word
+        for before, word in zip(["", *words], words)
+        if not word.startswith("-") and (not before.startswith("-") or "=" in before)
+    ]
+
+
+def _refuse(words):
+    if words:
+        raise ValueError(
+            "Expected options of asit shards or of Apache Beam. Received: "
+            + ", ".join(words)
+        )
 
 
 def _from_words(parser, words):

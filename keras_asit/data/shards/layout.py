@@ -5,7 +5,9 @@ the other; `clips.csv` says at which byte of which shard the samples of a clip b
 so that a plain `seek` and `read` do too.
 """
 
+import csv
 import dataclasses
+import io
 import json
 import os
 import re
@@ -14,8 +16,10 @@ FORMAT = "keras_asit shards, version 1"
 INDEX, CLIPS, FAILURES = "shards.json", "clips.csv", "failures.csv"
 NUMBERS = ("clip", "shard", "offset", "samples", "crc32")  # columns of clips.csv
 PLAN = "plan"  # folder of what the writer needs to go on after an interruption
+PLAN_JSON = f"{PLAN}/plan.json"
 BYTES = 2  # of a sample
 FULL_SCALE = 32768
+_MOST_BYTES = 2**63 - 1  # of a shard: what a file can have
 
 _UNITS = {
     "b": 1,
@@ -46,7 +50,8 @@ def parse_size(size):
         size: Text, or a number of bytes.
 
     Raises:
-        ValueError: for anything else, and for less than a byte.
+        ValueError: for anything else, for less than a byte, and for more than a file
+            can have.
 
     Example:
 
@@ -56,13 +61,13 @@ def parse_size(size):
     text = str(size).strip().lower()
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?i?b?)", text)
     unit = _UNITS.get(match[2] or "b") if match else None
-    parsed = round(float(match[1]) * unit) if unit else 0
-    if parsed < 1 or isinstance(size, bool):
+    parsed = float(match[1]) * unit if unit else 0.0
+    if not 1 <= parsed <= _MOST_BYTES or isinstance(size, bool):
         raise ValueError(
             "Expected the size of a shard as 256MB, 1.5GB, 64MiB or a number of bytes. "
-            f"Received: {size!r}"
+            f"Received: {size!r:.100}"
         )
-    return parsed
+    return round(parsed)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,12 +129,58 @@ class ShardIndex:
             fields = json.loads(text)
             if fields.pop("format") != FORMAT:
                 raise ValueError("it is of another format")
-            return cls(**fields)
+            index = cls(**fields)
+            check_types(index)
+            index._check_values()
+            return index
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ValueError(
                 f"Expected {INDEX} as asit shards writes it ({FORMAT}). Received one "
                 f"that does not fit: {error!r}. Write the shards anew"
             ) from error
+
+    def _check_values(self):
+        if self.sample_rate < 1:
+            raise ValueError(f"sample_rate is {self.sample_rate}")
+        if not all(isinstance(name, str) for name in self.class_names):
+            raise ValueError("a class name is no text")
+        for shard in self.shards:
+            if not _is_shard(shard):
+                raise ValueError(f"expected name, clips and bytes, not {shard!r:.100}")
+        clips = sum(shard["clips"] for shard in self.shards)
+        if clips != self.clips:
+            raise ValueError(f"its shards have {clips} clips, not {self.clips}")
+        if not _is_count(self.manifest.get("clips")) or self.failures < 0:
+            raise ValueError(f"manifest is {self.manifest!r:.100}")
+
+
+def _is_shard(shard):
+    return (
+        isinstance(shard, dict)
+        and isinstance(shard.get("name"), str)
+        and os.path.basename(shard["name"]) == shard["name"]
+        and all(_is_count(shard.get(name)) for name in ("clips", "bytes"))
+    )
+
+
+def _is_count(value):
+    return type(value) is int and value >= 0
+
+
+def check_types(record):
+    """Raises ValueError where a field of a dataclass is not of the type it states."""
+    for field in dataclasses.fields(record):
+        value = getattr(record, field.name)
+        types = (int, float) if field.type is float else (field.type,)
+        if type(value) not in types:
+            raise ValueError(f"{field.name} is {value!r:.100}")
+
+
+def csv_text(rows):
+    """Rows as the text of a CSV."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 def relative_to(root, path):

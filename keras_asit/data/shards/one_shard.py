@@ -6,9 +6,7 @@ killed anywhere leaves the shard either finished or not begun.
 """
 
 import contextlib
-import csv
 import dataclasses
-import io
 import json
 import os
 import shutil
@@ -19,7 +17,13 @@ import numpy as np
 
 from keras_asit.audio import AudioError, read
 from keras_asit.data.clip_paths import Confinement
-from keras_asit.data.shards.layout import BYTES, FULL_SCALE, PLAN, shard_name
+from keras_asit.data.shards.layout import (
+    BYTES,
+    FULL_SCALE,
+    PLAN,
+    csv_text,
+    shard_name,
+)
 from keras_asit.data.shards.plan import read_rows
 from keras_asit.data.shards.records import MOST_BYTES, RecordWriter
 
@@ -50,6 +54,11 @@ class Job:
     class_names: list
     shards: int
 
+    def confinement(self):
+        """The `Confinement` that a clip must pass before it is opened, or None."""
+        is_free = self.allow_outside or "://" in self.audio_root
+        return None if is_free else Confinement(self.audio_root)
+
 
 def write_shard(task, job):
     """Writes a shard, unless it is finished; a runner may well ask twice.
@@ -77,10 +86,40 @@ def write_shard(task, job):
 
 def is_finished(folder, number, shards):
     """Whether a shard is whole, by its entry and its size."""
-    entry, name = entry_name(number), shard_name(number, shards)
-    if not folder.exists(entry) or not folder.exists(name):
+    name = shard_name(number, shards)
+    if not all(map(folder.exists, (entry_name(number), rows_name(number), name))):
         return False
-    return folder.size(name) == json.loads(folder.read(entry))["bytes"]
+    entry = parse_entry(folder.read(entry_name(number)))
+    return entry is not None and folder.size(name) == entry["bytes"]
+
+
+def parse_entry(text):
+    """The entry of a finished shard as a dict; None where it is damaged."""
+    try:
+        entry = json.loads(text)
+        counts = [entry[name] for name in ("bytes", "clips", "samples")]
+        texts = [text for f in entry["failures"] for text in (f["path"], f["reason"])]
+    except (ValueError, LookupError, TypeError):
+        return None
+    fits = all(type(n) is int for n in counts) and all(type(t) is str for t in texts)
+    return entry if fits else None
+
+
+def reads(path, job):
+    """Whether a clip that could not be read can be read by now.
+
+    Looking at its size and time of change would not do: rights, links and the state
+    of a machine leave no trace there, and copies come with the time of the original.
+
+    Args:
+        path: As the plan has it.
+        job: A `Job`.
+    """
+    try:
+        _read_pcm(path_of(path, job.audio_root), job.sample_rate, job.confinement())
+    except AudioError:
+        return False
+    return True
 
 
 def entry_name(number):
@@ -102,18 +141,6 @@ def to_pcm(waveform):
     return np.clip(scaled, -FULL_SCALE, FULL_SCALE - 1).astype("<i2").tobytes()
 
 
-def state_of(path):
-    """Size and time of change of a file, None where it cannot be asked for them.
-
-    By it a later run sees whether a broken file was mended.
-    """
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError):
-        return None
-    return [status.st_size, status.st_mtime_ns]
-
-
 def path_of(path, audio_root):
     """Where a clip of the plan lies."""
     if "://" in path or os.path.isabs(path):
@@ -125,31 +152,25 @@ def path_of(path, audio_root):
 
 def _write(number, rows, job):
     ids = {name: i for i, name in enumerate(job.class_names)}
-    confinement = None
-    if not job.allow_outside and "://" not in job.audio_root:
-        confinement = Confinement(job.audio_root)
-    text = io.StringIO(newline="")
-    table = csv.writer(text, lineterminator="\n")
-    clips = samples = 0
-    failures = []
+    confinement = job.confinement()
+    table, failures, samples = [], [], 0
     with job.folder.writing(shard_name(number, job.shards)) as file:
         records = RecordWriter(file)
         for row in rows:
             path, labels, clip = row[0], row[1], int(row[-1])
             full = path_of(path, job.audio_root)
-            state = state_of(full)
             try:
                 pcm = _read_pcm(full, job.sample_rate, confinement)
             except AudioError as error:
-                failures.append({"path": path, "reason": error.reason, "state": state})
+                failures.append({"path": path, "reason": error.reason})
                 continue
             names = labels.split(";") if labels else []
             offset = records.write(pcm, clip, path, names, [ids[n] for n in names])
             length = len(pcm) // BYTES
-            table.writerow([*row, number, offset, length, zlib.crc32(pcm)])
-            clips, samples = clips + 1, samples + length
-    job.folder.write(rows_name(number), text.getvalue())
-    entry = {"bytes": records.size, "clips": clips, "samples": samples}
+            table.append([*row, number, offset, length, zlib.crc32(pcm)])
+            samples += length
+    job.folder.write(rows_name(number), csv_text(table))
+    entry = {"bytes": records.size, "clips": len(table), "samples": samples}
     job.folder.write(entry_name(number), json.dumps(entry | {"failures": failures}))
 
 

@@ -7,17 +7,28 @@ import io
 import itertools
 import json
 import math
+import os
 
 import numpy as np
 from tqdm import tqdm
 
 from keras_asit.data.manifest import ManifestError
-from keras_asit.data.shards.layout import BYTES, NUMBERS, PLAN, relative_to
+from keras_asit.data.manifest_text import printable
+from keras_asit.data.manifest_writing import unwritable
+from keras_asit.data.shards.layout import (
+    BYTES,
+    NUMBERS,
+    PLAN,
+    PLAN_JSON,
+    check_types,
+    csv_text,
+    relative_to,
+)
 from keras_asit.data.shards.lengths import estimate_seconds
 from keras_asit.data.targets import names_of
 
-PLAN_JSON, ROWS = f"{PLAN}/plan.json", f"{PLAN}/rows.csv"
-_FORMAT = "keras_asit plan of shards, version 1"
+ROWS = f"{PLAN}/rows.csv"
+_FORMAT = "keras_asit plan of shards, version 2"
 _RECORD_BYTES = 150  # of a record besides its samples, about
 _HASHED_TOGETHER = 10_000
 
@@ -28,6 +39,7 @@ class Plan:
 
     Attributes:
         manifest: Dict of the source: `sha256` of its rows, `clips` in it.
+        audio_root: Folder of the relative paths: a path, or an address of Beam's.
         sample_rate: Rate of the clips, in Hz.
         shard_size: Size of a shard, in bytes.
         seed: Seed that the clips are shuffled by.
@@ -38,6 +50,7 @@ class Plan:
     """
 
     manifest: dict
+    audio_root: str
     sample_rate: int
     shard_size: int
     seed: int
@@ -52,7 +65,7 @@ class Plan:
         return len(self.starts) - 1
 
 
-def make_plan(manifest, folder, sample_rate, shard_size, seed, read_headers=True):
+def make_plan(manifest, folder, sample_rate, shard_size, seed, address=None):
     """Draws the clips of each shard and writes them down.
 
     All clips are shuffled first, so that each shard is a sample of the whole set:
@@ -64,15 +77,19 @@ def make_plan(manifest, folder, sample_rate, shard_size, seed, read_headers=True
         sample_rate: Rate of the shards, in Hz.
         shard_size: About how large a shard is to be, in bytes.
         seed: Integer that fixes the order.
-        read_headers: Whether audio files may be opened to see how long they are.
+        address: Address of Beam's that the clips lie at, in place of the manifest's
+            root. Their headers are not read then.
 
     Returns:
         A `Plan`.
+
+    Raises:
+        ManifestError: where `clips.csv` could not hold the manifest.
     """
-    _check_labels(manifest)
+    _check(manifest)
     order = np.random.default_rng(seed).permutation(len(manifest))
-    samples = estimate_seconds(manifest, read_headers)[order] * sample_rate
-    counts = cut(samples * BYTES + _RECORD_BYTES, shard_size)
+    seconds = estimate_seconds(manifest, read_headers=address is None)
+    counts = cut(seconds[order] * sample_rate * BYTES + _RECORD_BYTES, shard_size)
     columns = _columns(manifest)
     with folder.writing(ROWS) as file:
         starts = [0]
@@ -81,6 +98,7 @@ def make_plan(manifest, folder, sample_rate, shard_size, seed, read_headers=True
             starts.append(starts[-1] + len(rows))
     plan = Plan(
         manifest=identity(manifest),
+        audio_root=address or manifest.root,
         sample_rate=sample_rate,
         shard_size=shard_size,
         seed=seed,
@@ -104,7 +122,11 @@ def read_plan(folder):
         fields = json.loads(folder.read(PLAN_JSON))
         if fields.pop("format") != _FORMAT:
             raise ValueError("it is of another version")
-        return Plan(**fields)
+        plan = Plan(**fields)
+        check_types(plan)
+        if {*map(type, plan.starts)} != {int} or folder.size(ROWS) != plan.starts[-1]:
+            raise ValueError(f"{ROWS} is of another size than it says")
+        return plan
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"Expected a plan of asit shards in {folder.full(PLAN_JSON)}. Received one "
@@ -112,7 +134,7 @@ def read_plan(folder):
         ) from error
 
 
-def check_plan(plan, folder, manifest, sample_rate, shard_size, seed):
+def check_plan(plan, folder, manifest, sample_rate, shard_size, seed, address=None):
     """Raises ValueError where a folder was begun for something else."""
     wanted = {"sample_rate": sample_rate, "shard_size": shard_size, "seed": seed}
     differ = [
@@ -122,9 +144,12 @@ def check_plan(plan, folder, manifest, sample_rate, shard_size, seed):
     ]
     if plan.manifest != identity(manifest):
         differ.append(
-            f"another manifest, or labels ({plan.manifest['clips']} clips, now "
+            f"another manifest, or labels ({plan.manifest.get('clips')} clips, now "
             f"{len(manifest)})"
         )
+    root = address or manifest.root
+    if plan.audio_root != root:
+        differ.append(f"clips in {plan.audio_root!r}, not {root!r}")
     if differ:
         raise ValueError(
             f"{folder} was begun with {', '.join(differ)}. Expected the same as now: "
@@ -202,22 +227,23 @@ def _rows_of_shards(manifest, columns, order, counts):
     ends = list(itertools.accumulate(counts))
     for start, end in zip([0, *ends], tqdm(ends, "plan", unit="shard", disable=None)):
         rows = order[start:end]
-        text = io.StringIO(newline="")
         cells = [values(rows) for values in columns.values()]
-        csv.writer(text, lineterminator="\n").writerows(zip(*cells))
-        yield text.getvalue().encode()
+        yield csv_text(zip(*cells)).encode()
 
 
-def _check_labels(manifest):
-    problems = [
-        f"class {name!r}: expected a name without `;` and without outer spaces"
-        for name in manifest.class_names
-        if ";" in name or not name or name != name.strip()
-    ]
+def _check(manifest):
+    """Raises ManifestError, with all that `clips.csv` could not give back."""
+    problems = unwritable(manifest, manifest.root or os.curdir)
     names = set(itertools.chain.from_iterable(map(names_of, set(manifest.labels))))
     problems += [
         f"label {name!r}: expected one of the {len(manifest.class_names)} classes"
         for name in sorted(names.difference(manifest.class_names))
+    ]
+    rows = {}
+    problems += [
+        f"row {row}: {printable(path)} is also in row {rows[path]}. Leave one out"
+        for row, path in enumerate(manifest.paths)
+        if rows.setdefault(path, row) != row
     ]
     if problems:
         raise ManifestError("for shards", problems)

@@ -19,7 +19,7 @@ from keras_asit.data.shards.layout import (
     FULL_SCALE,
     INDEX,
     NUMBERS,
-    PLAN,
+    PLAN_JSON,
     ShardIndex,
 )
 from keras_asit.data.sources import read_manifest
@@ -29,9 +29,22 @@ ShardTable = namedtuple("ShardTable", ("manifest", *NUMBERS))
 
 
 def is_shards(path):
-    """Whether a path is of a folder that `asit shards` writes, finished or not."""
+    """Whether a path is of a folder that `asit shards` writes, finished or not.
+
+    Raises:
+        ValueError: for an address.
+    """
+    _check_is_no_address(path)
     path = Path(path)
-    return path.name == INDEX or (path / INDEX).exists() or (path / PLAN).is_dir()
+    return path.name == INDEX or any((path / n).is_file() for n in (INDEX, PLAN_JSON))
+
+
+def _check_is_no_address(path):
+    if "://" in str(path):
+        raise ValueError(
+            f"Expected a path on this machine. Received: the address {path}. Copy it "
+            "to a disk first: shards can be written to an address, not read from one"
+        )
 
 
 def read_index(folder):
@@ -69,14 +82,32 @@ def read_clips(folder, index):
     manifest = read_manifest(folder / CLIPS, classes, allow_outside=True)
     try:
         numbers = [np.array(manifest.columns.pop(name), "int64") for name in NUMBERS]
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, OverflowError) as error:
         unreadable = f"{CLIPS} is damaged ({error}). Copy it again"
         raise ManifestError(folder, [unreadable]) from error
     if len(manifest) != index.clips:
         wrong = f"{CLIPS} has {len(manifest)} clips, expected {index.clips}"
         raise ManifestError(folder, [f"{wrong}. Copy it again"])
     order = np.argsort(numbers[0], kind="stable")
-    return ShardTable(manifest.take(order), *(column[order] for column in numbers))
+    table = ShardTable(manifest.take(order), *(column[order] for column in numbers))
+    if problems := _misplaced(table, index):
+        raise ManifestError(folder, [f"{p}. Copy {CLIPS} again" for p in problems])
+    return table
+
+
+def _misplaced(table, index):
+    """What of a `ShardTable` cannot be so, by clip."""
+    sizes = np.array([shard["bytes"] for shard in index.shards], "int64")
+    is_shard = (table.shard >= 0) & (table.shard < len(sizes))
+    room = sizes[np.where(is_shard, table.shard, 0)] - table.offset
+    fits = (table.offset >= 0) & (table.samples >= 0) & (table.samples <= room // BYTES)
+    is_clip = (table.clip >= 0) & (table.clip < index.manifest["clips"])
+    is_clip[1:] &= np.diff(table.clip) > 0
+    return [
+        f"{table.manifest.paths[i]}: there can be no clip {table.clip[i]} at byte "
+        f"{table.offset[i]} of shard {table.shard[i]}, of {table.samples[i]} samples"
+        for i in np.flatnonzero(~(is_shard & fits & is_clip))
+    ]
 
 
 class Shards:
@@ -92,13 +123,17 @@ class Shards:
         clips: Number of clips.
 
     Raises:
+        ValueError: for an address: shards are read from a disk.
         ManifestError: where the folder is not finished, or shards are missing or of
             another size than when they were written.
     """
 
     def __init__(self, folder):
-        folder = Path(folder)
-        self.folder = folder.parent if folder.name == "shards.json" else folder
+        _check_is_no_address(folder)
+        # Absolute: the workers of a tf.data service have working directories of their
+        # own.
+        folder = Path(os.path.abspath(folder))
+        self.folder = folder.parent if folder.name == INDEX else folder
         self.index = read_index(self.folder)
         self.sample_rate = self.index.sample_rate
         self.class_names = self.index.class_names

@@ -22,7 +22,8 @@ def run(tasks, job, options, is_local):
         is_local: Whether the pipeline runs on this machine, without a server.
 
     Raises:
-        ShardError: where a shard cannot be written. Those that are finished stay.
+        ShardError: where a shard cannot be written, or a runner elsewhere fails.
+            Shards that are finished stay.
     """
     import apache_beam as beam
 
@@ -31,7 +32,7 @@ def run(tasks, job, options, is_local):
         within.enter_context(progress(job.folder, len(tasks), screen))
         if is_local:
             within.enter_context(interrupted_by_lost_worker())
-        within.enter_context(plain_errors())
+        within.enter_context(plain_errors(is_local))
         pipeline = beam.Pipeline(options=options)
         numbers = pipeline | "plan" >> beam.Create(tasks) | beam.Reshuffle()
         _ = numbers | "write shards" >> beam.Map(write_shard, job)

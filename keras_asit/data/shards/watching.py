@@ -117,8 +117,13 @@ def interrupted_by_lost_worker():
 
 
 @contextlib.contextmanager
-def plain_errors():
-    """Errors of a worker travel as text in Beam's own; they are found in it again."""
+def plain_errors(is_local=True):
+    """Errors of a worker travel as text in Beam's own; they are found in it again.
+
+    Args:
+        is_local: Whether Beam runs on this machine. A runner elsewhere may fail in
+            ways that are not ours, as for want of its server.
+    """
     try:
         yield
     except Exception as error:
@@ -126,6 +131,8 @@ def plain_errors():
         if re.match(r"\w+: KeyboardInterrupt\b", text):
             raise KeyboardInterrupt from None
         found = re.search(rf"{ShardError.__name__}: (.*?) \[while running", text)
-        if not found:
+        if found:
+            raise ShardError(f"{found[1]}. Mend this and {AGAIN}") from None
+        if is_local or isinstance(error, ValueError):
             raise
-        raise ShardError(f"{found[1]}. Mend this and {AGAIN}") from None
+        raise ShardError(f"The runner failed: {text}. Mend this and {AGAIN}") from error

@@ -1,8 +1,8 @@
 """From a manifest to a folder of TFRecord shards, restartable at any moment."""
 
-import csv
-import io
-import json
+import numbers
+import os
+from concurrent.futures import ThreadPoolExecutor
 
 from keras_asit.audio.files import RATES
 from keras_asit.data.clips import TooManyBrokenFiles
@@ -15,7 +15,9 @@ from keras_asit.data.shards.layout import (
     INDEX,
     NUMBERS,
     PLAN,
+    PLAN_JSON,
     ShardIndex,
+    csv_text,
     parse_size,
     shard_name,
 )
@@ -24,6 +26,8 @@ from keras_asit.data.shards.watching import AGAIN
 from keras_asit.data.sources import as_manifest, read_manifest
 
 _FILES_LOOKED_AT = 50  # to tell whether a folder is somebody else's
+_LARGEST_SEED = 2**63 - 1
+_THREADS = 8  # that try again what could not be read
 
 
 def write(
@@ -37,6 +41,7 @@ def write(
     root=None,
     max_failure_share=0.05,
     pipeline_options=(),
+    where=None,
 ):
     """Writes the clips of a manifest as TFRecord shards, with Apache Beam.
 
@@ -47,7 +52,8 @@ def write(
 
     It may be killed at any moment: the same call goes on, and no clip is lost or
     doubled. A clip that cannot be read is a row of `failures.csv`; a later call tries
-    those again whose files have changed. The files are described in `layout.py`.
+    those again, and writes the shard anew where one can be read by then. The files
+    are described in `layout.py`.
 
     Args:
         source: A `Manifest`, what `read_manifest` reads, or a list of audio paths.
@@ -63,18 +69,20 @@ def write(
             the other to its own disk.
         max_failure_share: Share of the clips that may be broken in a finished set.
         pipeline_options: Options of Beam, such as `["--direct_num_workers=4"]`.
+        where: Dict of what clips are to be written, by column, as `Manifest.where`
+            takes it: `{"split": "train"}`. By default all.
 
     Returns:
         The `ShardIndex` of the set.
 
     Raises:
         ImportError: without the extra `shards`.
-        ValueError: for wrong arguments, a folder that holds something else, or one
-            that was begun with other arguments.
+        ValueError: for wrong arguments, texts that UTF-8 cannot hold, a folder that
+            holds something else, or one that was begun with other arguments.
         TooManyBrokenFiles: (a `ValueError`) when everything is written, but more
             clips are broken than may be. There is no `shards.json` then.
         ShardError: (an `OSError`) when a shard could not be written, as on a full
-            disk.
+            disk, or the runner failed.
 
     Example:
         index = keras_asit.data.shards.write("esc10/manifest.csv", "esc10_shards")
@@ -87,43 +95,56 @@ def write(
     folder = OutputFolder(out)
     address = str(root).rstrip("/") if "://" in str(root) else None
     manifest = _manifest(source, labels, allow_outside, None if address else root)
-    settings = (int(sample_rate), shard_size, int(seed))
-    plan = _plan(manifest, folder, settings, not address)
+    manifest = manifest.where(**where) if where else manifest
+    settings = (int(sample_rate), shard_size, int(seed), address)
+    plan = _plan(manifest, folder, settings)
     job = one_shard.Job(
         folder=folder,
-        audio_root=address or manifest.root,
+        audio_root=plan.audio_root,
         allow_outside=manifest.allow_outside,
         sample_rate=plan.sample_rate,
         class_names=plan.class_names,
         shards=plan.shards,
     )
-    tasks = _unfinished(plan, job, retry=True)
-    if not tasks and folder.exists(INDEX):
-        return ShardIndex.from_json(folder.read(INDEX))
+    entries = _finished(plan, folder)
+    for number in _mended(entries, job):
+        folder.remove(one_shard.entry_name(number))
+        del entries[number]
     folder.remove(INDEX)
     folder.make(one_shard.DONE)
-    if tasks:
+    starts = enumerate(zip(plan.starts, plan.starts[1:]))
+    if tasks := [(n, *span) for n, span in starts if n not in entries]:
         running.run(tasks, job, options, is_local)
-    if tasks := _unfinished(plan, job, retry=False):
+        entries = _finished(plan, folder)
+    if missing := plan.shards - len(entries):
         raise one_shard.ShardError(
-            f"{len(tasks)} of {plan.shards} shards are not written. Look at the "
+            f"{missing} of {plan.shards} shards are not written. Look at the "
             f"runner's log, and {AGAIN}"
         )
-    return _finish(plan, folder, max_failure_share)
+    return _finish(plan, folder, entries, max_failure_share)
 
 
 def _check_arguments(sample_rate, seed, max_failure_share):
-    if not RATES[0] <= sample_rate <= RATES[1] or sample_rate != int(sample_rate):
+    if not _is_whole(sample_rate, *RATES):
         raise ValueError(
             f"Expected sample_rate in Hz, a whole number of {RATES[0]} to {RATES[1]}. "
-            f"Received: {sample_rate}"
+            f"Received: {sample_rate!r}"
         )
-    if seed < 0 or seed != int(seed):
-        raise ValueError(f"Expected seed of 0 or more. Received: {seed}")
-    if not 0.0 <= max_failure_share <= 1.0:
+    if not _is_whole(seed, 0, _LARGEST_SEED):
         raise ValueError(
-            f"Expected max_failure_share between 0 and 1. Received: {max_failure_share}"
+            f"Expected seed of 0 or more, a whole number. Received: {seed!r}"
         )
+    is_number = isinstance(max_failure_share, numbers.Real)
+    if not is_number or not 0.0 <= max_failure_share <= 1.0:
+        raise ValueError(
+            "Expected max_failure_share between 0 and 1. Received: "
+            f"{max_failure_share!r}"
+        )
+
+
+def _is_whole(value, least, most):
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return is_number and least <= value <= most and value == int(value)
 
 
 def _manifest(source, labels, allow_outside, root):
@@ -137,9 +158,9 @@ def _manifest(source, labels, allow_outside, root):
     return as_manifest(source)
 
 
-def _plan(manifest, folder, settings, read_headers):
+def _plan(manifest, folder, settings):
     """The plan that the folder was begun with, or a new one."""
-    if folder.exists(plans.PLAN_JSON):
+    if folder.exists(PLAN_JSON):
         plan = plans.read_plan(folder)
         plans.check_plan(plan, folder, manifest, *settings)
         return plan
@@ -149,50 +170,47 @@ def _plan(manifest, folder, settings, read_headers):
                 f"Expected a new or empty folder, or one of asit shards. Received: "
                 f"{folder}, which holds {name}. Name another folder"
             )
-    return plans.make_plan(manifest, folder, *settings, read_headers)
+    return plans.make_plan(manifest, folder, *settings)
 
 
-def _unfinished(plan, job, retry):
-    """Tasks of the shards that are to be written; with `retry` those with a broken
-    clip too, if it may be whole by now.
-    """
-    shards, entries = job.folder.sizes(), job.folder.sizes(one_shard.DONE)
-    names = [one_shard.entry_name(number) for number in range(plan.shards)]
-    there = [name.rpartition("/")[2] in entries for name in names]
-    known = zip(
-        (number for number in range(plan.shards) if there[number]),
-        job.folder.read_all([n for n, is_there in zip(names, there) if is_there]),
-    )
-    unfinished = set(range(plan.shards))
-    for number, entry in known:
-        entry = json.loads(entry)
-        is_whole = shards.get(shard_name(number, plan.shards)) == entry["bytes"]
-        if is_whole and retry and any(_is_mended(f, job) for f in entry["failures"]):
-            job.folder.remove(one_shard.entry_name(number))
-        elif is_whole:
-            unfinished.remove(number)
-    return [(n, plan.starts[n], plan.starts[n + 1]) for n in sorted(unfinished)]
+def _finished(plan, folder):
+    """Dict of the shards that are whole, by number, to their entries."""
+    shards, done = folder.sizes(), folder.sizes(one_shard.DONE)
+    names = {
+        number: one_shard.entry_name(number)
+        for number in range(plan.shards)
+        if os.path.basename(one_shard.entry_name(number)) in done
+        and os.path.basename(one_shard.rows_name(number)) in done
+    }
+    entries = {}
+    for number, text in zip(names, folder.read_all(list(names.values()))):
+        entry = one_shard.parse_entry(text)
+        size = shards.get(shard_name(number, plan.shards))
+        if entry is not None and size == entry["bytes"]:
+            entries[number] = entry
+    return entries
 
 
-def _is_mended(failure, job):
-    """Whether a broken file is another one by now; one at an address may well be."""
-    path = one_shard.path_of(failure["path"], job.audio_root)
-    return "://" in path or one_shard.state_of(path) != failure["state"]
+def _mended(entries, job):
+    """Numbers of the shards with a clip that could not be read, and can by now."""
+
+    def is_mended(entry):
+        return any(one_shard.reads(f["path"], job) for f in entry["failures"])
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        mended = pool.map(is_mended, entries.values())
+        return [number for number, is_so in zip(entries, mended) if is_so]
 
 
-def _finish(plan, folder, max_failure_share):
+def _finish(plan, folder, entries, max_failure_share):
     """Writes what is said of all shards: `shards.json` last, if all is well."""
     shards, failures, samples = [], [], 0
-    numbers = range(plan.shards)
-    for number, text in zip(
-        numbers, folder.read_all([one_shard.entry_name(n) for n in numbers])
-    ):
-        entry = json.loads(text)
+    for number, entry in entries.items():
         name = shard_name(number, plan.shards)
         shards.append({"name": name, "clips": entry["clips"], "bytes": entry["bytes"]})
         failures += [(f["path"], f["reason"]) for f in entry["failures"]]
         samples += entry["samples"]
-    _write_failures(folder, failures)
+    folder.write(FAILURES, csv_text([("path", "reason"), *failures]))
     share = len(failures) / plan.manifest["clips"]
     if share > max_failure_share:
         raise TooManyBrokenFiles(
@@ -203,8 +221,8 @@ def _finish(plan, folder, max_failure_share):
             "max_failure_share"
         )
     with folder.writing(CLIPS) as file:
-        file.write(_csv_row([*plan.columns, *NUMBERS[1:]]))
-        for rows in folder.read_all([one_shard.rows_name(n) for n in numbers]):
+        file.write(csv_text([(*plan.columns, *NUMBERS[1:])]).encode())
+        for rows in folder.read_all([one_shard.rows_name(n) for n in entries]):
             file.write(rows)
     index = ShardIndex(
         sample_rate=plan.sample_rate,
@@ -220,16 +238,3 @@ def _finish(plan, folder, max_failure_share):
     folder.write(INDEX, index.to_json())
     folder.remove_unfinished()
     return index
-
-
-def _write_failures(folder, failures):
-    with folder.writing(FAILURES) as file:
-        file.write(_csv_row(("path", "reason")))
-        for failure in failures:
-            file.write(_csv_row(failure))
-
-
-def _csv_row(cells):
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerow(cells)
-    return text.getvalue().encode()

@@ -65,6 +65,10 @@ def test_other_runners_get_their_options(words):
         (["--direct_num_worker", "2"], "--direct_num_worker"),
         (["--quiet"], "--quiet"),
         (["--direct_num_workers=two"], "invalid int value: 'two'"),
+        (["junk"], "Received: junk"),
+        (["--direct_num_workers=2", "junk"], "Received: junk"),
+        (["--direct_num_workers", "2", "junk"], "Received: junk"),
+        (["--runner=FlinkRunner", "junk"], "Received: junk"),
     ],
 )
 def test_wrong_options_are_refused(words, said, capfd):
@@ -72,6 +76,14 @@ def test_wrong_options_are_refused(words, said, capfd):
         parse_options(words)
     assert capfd.readouterr().err == ""
     assert logging.root.manager.disable == 0
+
+
+@pytest.mark.parametrize(
+    "words", [["--direct_num_workers=-1"], ["--direct_num_workers", "-1"]]
+)
+def test_workers_below_none_are_refused(words):
+    with pytest.raises(ValueError, match=r"Expected --direct_num_workers of.*: -1"):
+        parse_options(words)
 
 
 @pytest.mark.parametrize("module", ["apache_beam", "google_crc32c"])

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.backend_free
 pytest.importorskip("apache_beam")
 
 SETTINGS = {"sample_rate": 8000, "shard_size": 4000, "seed": 3}
+PATHS_ELSEWHERE = [f"/new/d {i % 3}/{i}.wav" for i in range(40)]
 
 
 def manifest(clips=40, **changes):
@@ -80,6 +81,11 @@ def test_plan_comes_back(tmp_path):
         ({"manifest": manifest(root="/")}, "another manifest"),
         ({"manifest": manifest(class_names=list("dcba"))}, "another manifest"),
         ({"manifest": manifest(columns={"fold": ["1"] * 40})}, "another manifest"),
+        ({"address": "gs://a/b"}, "clips in '/data', not 'gs://a/b'"),
+        (
+            {"manifest": manifest(paths=PATHS_ELSEWHERE, root="/new")},
+            "clips in '/data', not '/new'",
+        ),
     ],
 )
 def test_other_settings_are_refused(tmp_path, changes, said):
@@ -91,7 +97,7 @@ def test_other_settings_are_refused(tmp_path, changes, said):
 
 
 def test_moved_data_are_the_same_manifest():
-    moved = manifest(paths=[f"/new/d {i % 3}/{i}.wav" for i in range(40)], root="/new")
+    moved = manifest(paths=PATHS_ELSEWHERE, root="/new")
     assert plans.identity(moved) == plans.identity(manifest())
 
 
@@ -103,16 +109,36 @@ def test_damaged_plan_is_refused(tmp_path, text):
         plans.read_plan(OutputFolder(tmp_path))
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"starts": None}, {"starts": []}, {"starts": ["0", "1"]}, {"seed": "3"}],
+)
+def test_plan_with_other_values_is_refused(tmp_path, changes):
+    planned(tmp_path)
+    file = tmp_path / "plan" / "plan.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    with pytest.raises(ValueError, match="Expected a plan of asit shards"):
+        plans.read_plan(OutputFolder(tmp_path))
+
+
+def test_plan_with_rows_that_were_cut_short_is_refused(tmp_path):
+    planned(tmp_path)
+    rows = tmp_path / "plan" / "rows.csv"
+    rows.write_bytes(rows.read_bytes()[:-1])
+    with pytest.raises(ValueError, match=r"rows\.csv is of another size"):
+        plans.read_plan(OutputFolder(tmp_path))
+
+
 def test_columns_keep_clear_of_those_of_clips_csv(tmp_path):
     columns = {"clip": ["x", "y"], "shard": ["", "z"], "source_clip": ["p", None]}
-    clips = Manifest(["/a\n1", '/b,"2"'], [["m", "n"], []], columns=columns)
+    clips = Manifest(["/a 1", '/b,"2"'], [["m", "n"], []], columns=columns)
     plan = planned(tmp_path, clips)
     assert plan.columns == [
         *("path", "labels", "source_clip", "source_shard", "source_source_clip", "clip")
     ]
     rows = sorted(row for shard in rows_of(tmp_path, plan) for row in shard)
     assert rows == [
-        ["/a\n1", "m;n", "x", "", "p", "0"],
+        ["/a 1", "m;n", "x", "", "p", "0"],
         ['/b,"2"', "", "y", "z", "", "1"],
     ]
 
@@ -120,14 +146,32 @@ def test_columns_keep_clear_of_those_of_clips_csv(tmp_path):
 @pytest.mark.parametrize(
     ("labels", "names", "said"),
     [
-        ([["a;b"]], None, "class 'a;b': expected a name without `;`"),
-        ([[" a"]], None, "class ' a': expected"),
+        ([["a;b"]], None, "class 'a;b': a `;` in it"),
+        ([[" a"]], None, "class ' a': outer spaces"),
+        ([["a\rb"]], None, r"class 'a\\rb': a line break"),
         ([["a"]], ["b"], "label 'a': expected one of the 1 classes"),
     ],
 )
 def test_labels_that_cannot_be_kept_are_refused(tmp_path, labels, names, said):
     with pytest.raises(ValueError, match=said):
         planned(tmp_path / "new", Manifest(["/1.wav"], labels, names))
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("clips", "said"),
+    [
+        (Manifest(["/1.wav", "/caf\udce9.wav"]), r"row 1: .* UTF-8 .* path.*caf"),
+        (Manifest(["/1\r.wav"]), "row 0: a line break in the column path"),
+        (Manifest(["/1.wav"], columns={"note": ["x\ry"]}), "row 0: a line break"),
+        (Manifest(["/1.wav"], columns={"note": ["\0"]}), r"row 0: .* column note"),
+        (Manifest(["/1.wav"], columns={" a": ["1"]}), "column ' a': outer spaces"),
+        (Manifest(["/1.wav", "/2.wav", "/1.wav"]), "row 2: /1.wav is also in row 0"),
+    ],
+)
+def test_texts_that_cannot_be_kept_are_refused(tmp_path, clips, said):
+    with pytest.raises(ValueError, match=said):
+        planned(tmp_path / "new", clips)
     assert not (tmp_path / "new").exists()
 
 
@@ -144,7 +188,8 @@ def test_clip_that_claims_more_than_a_shard():
     assert plans.cut(np.array([1.0, 1e18, 1.0]), shard_size=10) == [1, 2]
 
 
-def test_plan_says_nothing_of_paths_outside(tmp_path):
+def test_index_says_nothing_of_paths_outside(tmp_path):
+    """`shards.json` takes these over; and a folder can be moved before it is whole."""
     plan = planned(tmp_path)
     assert "/data" not in json.dumps(plan.manifest | {"columns": plan.columns})
     assert str(tmp_path) not in (tmp_path / "plan" / "plan.json").read_text()

@@ -1,3 +1,7 @@
+import csv
+import os
+import shutil
+
 import keras
 import numpy as np
 import pytest
@@ -89,6 +93,7 @@ def test_a_folder_that_is_not_finished(write_shards):
     _, folder = write_shards(3)
     (folder / INDEX).unlink()
     (folder / "plan").mkdir()
+    (folder / "plan" / "plan.json").touch()
     with pytest.raises(ManifestError, match=r"not finished\. Run asit shards again"):
         pretraining_dataset(folder, 1, **SHORT)
     (folder / INDEX).write_text("{}")
@@ -113,8 +118,68 @@ def test_a_table_that_does_not_fit_is_refused(write_shards):
     for damaged, why in (
         ("\n".join(text.splitlines()[:-1]) + "\n", "has 3 clips, expected 4"),
         (text.replace("offset", "begin"), "damaged"),
+        (text.replace(text.splitlines()[1].split(",")[-1], "9" * 30), "damaged"),
         (text.replace(text.splitlines()[1].split(",")[-1], "x"), "damaged"),
     ):
         table.write_text(damaged)
         with pytest.raises(ManifestError, match=why):
             labelled_dataset(folder, 2, seconds=0.25, **SHORT)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("clip", "1"),
+        ("clip", "-1"),
+        ("clip", "4"),
+        ("shard", "9"),
+        ("shard", "-1"),
+        ("offset", "-5"),
+        ("offset", "99999999"),
+        ("samples", "-4"),
+        ("samples", "99999999"),
+    ],
+)
+def test_a_table_that_points_elsewhere_is_refused(write_shards, column, value):
+    _, folder = write_shards(4)
+    with open(folder / "clips.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    row = next(row for row in rows if row["clip"] == "2")
+    row[column] = value
+    with open(folder / "clips.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, row)
+        writer.writeheader()
+        writer.writerows(rows)
+    with pytest.raises(ManifestError, match=rf"wav: there can be no clip.*{value}"):
+        len(Shards(folder).manifest)
+
+
+def test_a_class_called_plan_is_no_plan(write_clips, tmp_path):
+    write_clips(1)
+    for name in ("plan", "dog"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        shutil.copy(tmp_path / "clip_000.wav", tmp_path / "set" / name)
+    dataset = pretraining_dataset(tmp_path / "set", 2, crop_seconds=0.25, **SHORT)
+    assert len(batches(dataset)) == 1
+
+
+def test_files_are_found_from_any_folder(write_shards, monkeypatch):
+    """A worker of a tf.data service has a working directory of its own."""
+    _, folder = write_shards(3)
+    monkeypatch.chdir(folder.parent)
+    shards = Shards(folder.name)
+    monkeypatch.chdir("/")
+    assert all(os.path.isfile(file) for file in shards.files)
+    assert ClipReader(ShardClips(shards, 8000), 8000).read(0) is not None
+
+
+@pytest.mark.parametrize("read", [Shards, lambda path: pretraining_dataset(path, 2)])
+def test_addresses_are_refused(read):
+    with pytest.raises(ValueError, match=r"address gs://b/shards\. Copy it to a disk"):
+        read("gs://b/shards")
+
+
+def test_shards_need_no_decoder(write_shards):
+    _, folder = write_shards(4)
+    with pytest.raises(ValueError, match=r"Expected files, the TensorFlow.*shards"):
+        pretraining_dataset(folder, 2, sample_rate=8000, decoder="tensorflow-io")

@@ -39,6 +39,16 @@ def test_errors_of_workers(error, raised, said):
         raise error
 
 
+def test_errors_of_a_runner_elsewhere():
+    """As for want of its server: in one line, with what to do."""
+    with pytest.raises(ShardError, match=r"^The runner failed: RuntimeError: no jar\."):
+        with watching.plain_errors(is_local=False):
+            raise RuntimeError("no jar")
+    with pytest.raises(ValueError, match=r"^no temp_location$"):
+        with watching.plain_errors(is_local=False):
+            raise ValueError("no temp_location")
+
+
 @pytest.mark.parametrize("error", [None, ShardError("full"), ValueError("odd")])
 def test_talk_is_shown_only_where_it_may_help(capfd, error):
     try:

@@ -12,6 +12,7 @@ import pytest
 import soundfile
 
 from keras_asit.data.clips import ClipReader, TooManyBrokenFiles
+from keras_asit.data.manifest import Manifest
 from keras_asit.data.shards import one_shard, running
 from keras_asit.data.shards.layout import ShardIndex
 from keras_asit.data.shards.reading import ShardClips, Shards
@@ -118,6 +119,20 @@ def test_too_many_broken_clips_and_their_mending(write_manifest, tmp_path, monke
     assert [len(tasks) for tasks in written] == [1, 1]
 
 
+def test_a_part_of_a_manifest(write_clips, tmp_path):
+    """With the classes of the whole, so that parts fit each other."""
+    columns = {"split": ["train"] * 3 + ["test"] * 2, "fold": list("12312")}
+    labels = [[f"class {i}"] for i in range(5)]
+    clips = Manifest(write_clips(5), labels, columns=columns, root=tmp_path)
+    where = {"split": "train", "fold": ["1", "3"]}
+    write(clips, tmp_path / "out", where=where, **SETTINGS)
+    shards = Shards(tmp_path / "out")
+    assert list(shards.manifest.columns["fold"]) == ["1", "3"]
+    assert shards.class_names == [f"class {i}" for i in range(5)]
+    with pytest.raises(ValueError, match="another manifest"):
+        write(clips, tmp_path / "out", **SETTINGS)
+
+
 def test_full_disk(write_manifest, tmp_path, monkeypatch, capfd):
     from keras_asit.data.shards.records import RecordWriter
 
@@ -180,8 +195,12 @@ def test_other_settings_are_refused(write_manifest, tmp_path, monkeypatch, chang
         ({"shard_size": "large"}, "Expected the size of a shard"),
         ({"sample_rate": 10}, "Expected sample_rate in Hz"),
         ({"sample_rate": 8000.5}, "Expected sample_rate in Hz"),
+        ({"sample_rate": "8000"}, r"Expected sample_rate in Hz.*'8000'"),
         ({"seed": -1}, "Expected seed of 0 or more"),
+        ({"seed": None}, "Expected seed of 0 or more.*None"),
         ({"max_failure_share": 5}, "Expected max_failure_share between 0 and 1"),
+        ({"max_failure_share": None}, "Expected max_failure_share between 0 and 1"),
+        ({"where": {"fold": "1"}}, "Expected one of .*Received: 'fold'"),
         ({"pipeline_options": ["--quiet"]}, "Received: --quiet"),
         ({"source": ["a.wav"], "labels": ["a"]}, "labels and root only with"),
         ({"source": "absent.csv"}, "no such file"),
@@ -263,7 +282,7 @@ def test_storage_that_is_no_disk(bucket, write_manifest, tmp_path):
         clip.rename(audio / clip.name)
     out = "bucket://some/out"
     with pytest.raises(TooManyBrokenFiles, match="6 of 6"):
-        write(source, out, **settings)
+        write(source, "bucket://some/first", **settings)
     there = write(source, out, root="bucket://audio/", **settings)
     assert there.clips == here.clips == 5
     at_home = {row["clip"]: row["crc32"] for row in clips_of(tmp_path / "here")}
