@@ -46,6 +46,16 @@ class _Stream(soundfile.SoundFile):
     def seekable(self):
         return False
 
+    @property
+    def is_mpeg(self):
+        """Whether it is mp3, by itself or in a wav."""
+        return self.subtype.startswith("MPEG_LAYER_")
+
+    @property
+    def seeks_exactly(self):
+        """Whether `seek` works, and finds the sample."""
+        return super().seekable() and not self.is_mpeg
+
 
 class AudioFile:
     """An audio file whose header has passed the checks, open to be decoded once.
@@ -116,7 +126,7 @@ class AudioFile:
             waveform = self._read(stop - first)
         self._check_log()
         decoded = len(waveform)
-        slack = 0 if self._mp3 is None else MP3_SLACK
+        slack = MP3_SLACK if self._file.is_mpeg else 0
         if length is not None and first + decoded + slack < stop:
             what = f"{first + decoded} of {stop} samples that its header promises"
             raise truncated(self.path, what)
@@ -182,13 +192,17 @@ class AudioFile:
             self._check_mp3(stop)
         elif self._file.format == "OGG":
             at = self._seek_in_ogg(first)
-        elif first:
+        elif first and self._file.seeks_exactly:
             at = self._file.seek(first)
         for _ in self._blocks(first - at):
             pass
 
     def _seek_in_ogg(self, first):
         """Goes to the first sample or to one before, and returns which."""
+        if self._file.subtype == "OPUS":
+            # Also to 0: where the stream was cut from a longer one, only seeking
+            # leaves out the decoder's delay.
+            return self._file.seek(first)
         if first and self._file.subtype == "VORBIS":
             # Seeking crashes where the headers do not let anything be decoded.
             if not len(self._file.read(1)):

@@ -80,8 +80,8 @@ def read(path, sample_rate, start=0.0, duration=None, rates=RATES):
     import tensorflow as tf
 
     def with_soundfile():
-        seconds = -1.0 if duration is None else duration
-        inputs = [path, sample_rate, start, seconds]
+        seconds = _exact(-1.0 if duration is None else duration)
+        inputs = [path, sample_rate, _exact(start), seconds]
         types = [tf.float32, tf.string]
         waveform, reason = tf.numpy_function(_read_or_reason, inputs, types)
         return tf.ensure_shape(waveform, [None]), tf.ensure_shape(reason, [])
@@ -180,4 +180,11 @@ def _reason(mono, rate, is_sound, part, rates):
 def _samples_of(seconds, sample_rate):
     import tensorflow as tf
 
-    return tf.cast(tf.round(tf.cast(seconds, tf.float64) * sample_rate), tf.int64)
+    return tf.cast(tf.round(_exact(seconds) * sample_rate), tf.int64)
+
+
+def _exact(seconds):
+    """A number or a tensor as float64: a number by itself would become float32."""
+    import tensorflow as tf
+
+    return tf.cast(tf.convert_to_tensor(seconds, dtype_hint=tf.float64), tf.float64)

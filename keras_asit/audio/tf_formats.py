@@ -112,7 +112,7 @@ def _find_wav_chunks(data):
         begin, size = tf.where(is_data, at + 8, begin), tf.where(is_data, chunk, size)
         return at + 8 + chunk + chunk % 2, form, begin, size
 
-    first = [tf.constant(value, tf.int64) for value in (12, 0, 0, 0)]
+    first = tuple(tf.constant(value, tf.int64) for value in (12, 0, 0, 0))
     _, *found = tf.while_loop(
         go_on, next_chunk, first, maximum_iterations=WAV_MOST_CHUNKS
     )

@@ -97,6 +97,15 @@ def test_wav_of_telephones(tmp_path, subtype, expand, scale):
     np.testing.assert_array_equal(read(path)[0], expected.astype("float32"))
 
 
+def test_a_part_of_a_format_without_seeking(tmp_path):
+    """GSM 6.10 in a wav is decoded from its beginning."""
+    soundfile.write(tmp_path / "a.wav", noise(2 * RATE), RATE, subtype="GSM610")
+    assert not soundfile.SoundFile(tmp_path / "a.wav").seekable()
+    whole, _ = read(tmp_path / "a.wav")
+    part, _ = read(tmp_path / "a.wav", start=1.2345, duration=0.5)
+    np.testing.assert_array_equal(part, whole[19_752 : 19_752 + RATE // 2])
+
+
 LOSSY = [  # name, options, rates
     ("a.ogg", {"subtype": "VORBIS"}, (8000, 22050, 44100, 48000)),
     ("a.opus", {"format": "OGG", "subtype": "OPUS"}, (8000, 16000, 48000)),

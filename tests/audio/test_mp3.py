@@ -1,4 +1,5 @@
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -195,3 +196,24 @@ def test_a_longer_file(tmp_path):
         file.seek(5)
         assert (file.readinto(buffer), buffer[:2]) == (2, b"89")
         assert file.readinto(buffer) == 0  # it ends where it ends
+
+
+def chunk(name, content):
+    return name + struct.pack("<I", len(content)) + content
+
+
+def test_mp3_in_a_wav(tmp_path, mp3):
+    """Its header counts the last frames too, which the decoder keeps to itself."""
+    frames = without_xing(mp3["CONSTANT"])
+    _, size, samples = parse_header(frames[:4])
+    own = (0x55, 1, RATE, 16000, 1, 0, 12, 1, 2, size, 1, 0)  # MPEGLAYER3WAVEFORMAT
+    header = chunk(b"fmt ", struct.pack("<HHIIHHHHIHHH", *own))
+    header += chunk(b"fact", struct.pack("<I", len(frames) // size * samples))
+    content = b"WAVE" + header + chunk(b"data", frames[: len(frames) // 2 * 2])
+    path = tmp_path / "a.wav"
+    path.write_bytes(chunk(b"RIFF", content))
+    assert soundfile.info(path).subtype == "MPEG_LAYER_III"
+    whole, rate = read(path)
+    assert 4 * RATE - 2 * 1152 < len(whole) < length(path)[0]
+    part, _ = read(path, start=1.0, duration=0.5)
+    np.testing.assert_array_equal(part, whole[rate : rate + len(part)])

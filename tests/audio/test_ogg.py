@@ -33,7 +33,7 @@ def page(samples, flags=0, sizes=(200, 100), serial=7):
 )
 def test_last_pages_by_hand(content, ends, samples):
     last = ogg.last_page(io.BytesIO(content))
-    assert (last.ends, last.samples) == (ends, samples)
+    assert (last.ends, last.samples, last.is_of_first) == (ends, samples, True)
     assert last.stop == (1600 if b"\x40\x06" in content else 0)
 
 
@@ -76,6 +76,50 @@ def pages(tmp_path):
         return read(tmp_path / "b.ogg")[0]
 
     return pages, read_pages
+
+
+def checksum(page):
+    """CRC-32 of a page by 0x04c11db7, neither reflected nor inverted: RFC 3533."""
+    crc = 0
+    for byte in page:
+        crc ^= byte << 24
+        for _ in range(8):
+            crc = crc << 1 ^ (crc >> 31) * 0x104C11DB7
+    return crc
+
+
+def moved(page, samples):
+    """A page that ends so many samples later."""
+    (stop,) = struct.unpack_from("<q", page, 6)
+    page = page[:6] + struct.pack("<q", stop + samples) + page[14:]
+    crc = checksum(page[:22] + bytes(4) + page[26:])
+    return page[:22] + struct.pack("<I", crc) + page[26:]
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_streams_cut_from_the_middle_of_a_longer_one(pages, tmp_path, subtype):
+    """Their first sample is not number 0, as after `ffmpeg -ss 4 -c copy`."""
+    pages, read_pages = pages
+    whole = pages(subtype)
+    assert moved(whole[-1], 0) == whole[-1]
+    expected = read_pages(whole)
+    sound = next(i for i, page in enumerate(whole) if page[6:14] != bytes(8))
+    later = [moved(page, 192_000) for page in whole[sound:]]
+    np.testing.assert_array_equal(read_pages([*whole[:sound], *later]), expected)
+    for start in (0.0, 1.25):
+        part, rate = read(tmp_path / "b.ogg", start=start, duration=0.5)
+        first = round(start * rate)
+        np.testing.assert_array_equal(part, expected[first : first + len(part)])
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_a_chain_of_streams_is_refused(pages, subtype):
+    """libsndfile decodes the first stream alone, and says nothing."""
+    pages, read_pages = pages
+    first = pages(subtype)
+    second = [moved(page[:14] + b"\1\2\3\4" + page[18:], 0) for page in first]
+    with pytest.raises(AudioError, match="several streams, one behind the other"):
+        read_pages([*first, *second])
 
 
 @pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])

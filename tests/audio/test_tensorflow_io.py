@@ -126,6 +126,27 @@ def test_part_may_be_drawn_in_the_graph(tf, write):
     np.testing.assert_array_equal(second, whole[8000:12000])
 
 
+def test_seconds_are_exact_to_the_sample(tf, write):
+    """As float32 the start would be one sample earlier."""
+    rate = 192_000
+    values = np.random.default_rng(0).integers(-99, 99, 60 * rate, dtype="int8")
+    path = write("a.wav", (values / 128).astype("float32"), rate, subtype="PCM_U8")
+    start = 59.1234567
+    part, _ = tensorflow_io.decode(path, rate, start, duration=0.1, rates=(rate,))
+    expected, _ = audio.read(path, start=start, duration=0.1)
+    np.testing.assert_array_equal(part, expected)
+
+
+@pytest.mark.parametrize("function", [tensorflow_io.decode, tensorflow_io.read])
+def test_files_decoded_eagerly(tf, write, function):
+    for name in EVERY_FORMAT:
+        path = write(name, sound())
+        waveform, reason = function(tf.constant(path), RATE, start=0.25)
+        assert reason == b""
+        expected, _ = audio.read(path, start=0.25)
+        np.testing.assert_allclose(waveform, expected, 0, TOLERANCE)
+
+
 def test_reasons(tf, write, tmp_path):
     reasons = {
         write("nan.wav", np.array([0, np.nan]), subtype="FLOAT"): "holds NaN",

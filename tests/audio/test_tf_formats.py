@@ -54,6 +54,13 @@ def test_wav_has_the_bits_of_soundfile(tmp_path, wav, channels, subtype, kind):
     np.testing.assert_array_equal(samples, expected)
 
 
+def test_wav_is_decoded_eagerly_too(tf, tmp_path):
+    data = write(tmp_path / "a.wav", noise())
+    samples, _, is_sound = tf_formats.decode_file(tf.constant(str(tmp_path / "a.wav")))
+    assert is_sound
+    np.testing.assert_array_equal(samples, tf_formats.wav(data)[0])
+
+
 def test_wav_by_hand(wav):
     """16 bits, two channels, behind a chunk of odd size."""
     values = [0, 1, -32768, 32767, -2, 16384]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from keras_asit.data.manifest_error import ManifestError
 from keras_asit.data.prepare import walking, writing
+from keras_asit.data.prepare.prepare_error import PrepareError
 
 AUDIOSET_CLASSES = Path(__file__).with_name("audioset_class_labels.csv")  # see NOTICE
 
@@ -69,7 +69,7 @@ def audioset(folder, out=None, overwrite=False):
     for split, table in _tables(folder).items():
         _read_table(table, split, clips, found, problems)
     if problems:
-        raise ManifestError(folder, problems)
+        raise PrepareError(folder, problems)
     rows = _rows_on_disk(folder, clips, found)
     writing.write_manifest(out, folder, COLUMNS, rows, overwrite, "audioset")
     found.tell()
@@ -107,7 +107,7 @@ def _tables(folder):
             f"expected one or more of {', '.join(TABLES.values())} (from AudioSet's "
             "download page) here or one folder below, beside the audio"
         )
-        raise ManifestError(folder, [problem])
+        raise PrepareError(folder, [problem])
     return found
 
 
@@ -189,7 +189,7 @@ def _rows_on_disk(folder, clips, found):
             "tables, as YTID.wav or YTID_START_END.wav; found none of them. Audio "
             f"files of other names: {found.unlisted}"
         )
-        raise ManifestError(folder, [problem])
+        raise PrepareError(folder, [problem])
 
 
 def _clip_of(stem, clips):
@@ -211,4 +211,4 @@ def _starts_there(rest, clip):
     if not times or isinstance(clip, str):
         return bool(times)
     named, start = float(times[1]), float(clip[1])
-    return named in (start, int(start), round(start), 1000 * start)
+    return named in (start, int(start), round(start), round(1000 * start))

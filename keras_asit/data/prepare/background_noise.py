@@ -1,6 +1,7 @@
 """One-second crops of long recordings of noise: the clips of `_silence_`."""
 
 import os
+import re
 from collections import namedtuple
 from pathlib import Path
 
@@ -8,9 +9,10 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
-from keras_asit.data.manifest_error import ManifestError
 from keras_asit.data.prepare import walking
+from keras_asit.data.prepare.prepare_error import PrepareError
 
+CROP = re.compile(r"(train|valid)/.+_\d{8,}\.flac")  # the name of a crop's file
 HELD_OUT = 10  # the last tenth of each recording is not for training
 
 # A second of `recording` (a path) from sample `start` on; `name` is its file.
@@ -104,9 +106,22 @@ def write_crops(crops, folder, overwrite):
             to_write.append((path, wave, rate))
             others.append(f"{crop.name}: expected another second of noise")
     if others and not overwrite:
-        raise ManifestError(folder, [*others, "Move them away, or allow overwrite."])
+        raise PrepareError(folder, [*others, "Move them away, or allow overwrite."])
     for path, wave, rate in tqdm(to_write, "crops of noise", leave=False, disable=None):
         _write(path, wave, rate)
+
+
+def remove_others(crops, folder):
+    """Removes crops that an earlier call wrote, with another seed, into a folder.
+
+    Args:
+        crops: List of `Crop`: those that stay.
+        folder: Path of the folder, which may not exist.
+    """
+    kept = {folder / crop.name for crop in crops}
+    for path in folder.glob("*/*.flac"):
+        if path not in kept and CROP.fullmatch(path.relative_to(folder).as_posix()):
+            path.unlink()
 
 
 def _holds(path, wave, rate):

@@ -6,6 +6,7 @@ from pathlib import Path
 from keras_asit.data.manifest_error import ManifestError
 from keras_asit.data.prepare import walking, writing
 from keras_asit.data.prepare.esc50 import FOLDS, TABLE, read_table
+from keras_asit.data.prepare.prepare_error import PrepareError
 
 CLIP = re.compile(r"(?P<fold>[1-5])-(?P<source>\d+)-[A-Z](-\d+)?\.\w+")
 CLASS_FOLDER = re.compile(r"\d{3} - (?P<label>.+)")
@@ -51,7 +52,7 @@ def esc10(folder, out=None, overwrite=False):
     else:
         rows = _rows_of_class_folders(folder)
     if problems := _fold_problems(*list(zip(*rows, strict=True))[:3]):
-        raise ManifestError(folder, problems)
+        raise PrepareError(folder, problems)
     columns = ("path", "label", "fold", "group")
     writing.write_manifest(out, folder, columns, rows, overwrite, "esc10")
     writing.tell_counts("esc10", (f"fold {row[2]}" for row in rows), OFFICIAL)
@@ -95,7 +96,7 @@ def _rows_of_class_folders(folder):
             "the folder that `git clone` or the archive of the data set made."
         )
     if problems:
-        raise ManifestError(folder, problems)
+        raise PrepareError(folder, problems)
     return rows
 
 

@@ -3,8 +3,8 @@
 import csv
 import os
 
-from keras_asit.data.manifest_error import ManifestError
 from keras_asit.data.prepare import walking, writing
+from keras_asit.data.prepare.prepare_error import PrepareError
 
 TABLE = "meta/esc50.csv"
 TABLE_COLUMNS = ("filename", "fold", "target", "category", "esc10", "src_file")
@@ -86,6 +86,11 @@ def read_table(folder, title, esc10_alone=False):
     clips = walking.by_stem(walking.audio_files(folder, title, below), problems)
     rows, used, category_of = [], set(), {}
     for line, row in lines:
+        if None in row.values():
+            there = sum(value is not None for value in row.values())
+            text = f"expected {len(row)} fields, received {there}"
+            problems.append(f"{TABLE} line {line}: {text}")
+            continue
         stem = "audio/" + os.path.splitext(row["filename"])[0]
         if esc10_alone and row["esc10"] == "False":
             used.add(stem)
@@ -100,10 +105,10 @@ def read_table(folder, title, esc10_alone=False):
         columns = ("category", "fold", "target", "src_file")
         rows.append((clips.get(stem, stem), *(row[column] for column in columns)))
     problems += _groups_in_two_folds(rows)
-    if not rows:
+    if not rows and not problems:
         problems.append(f"{TABLE}: expected a row a clip, found none")
     if problems:
-        raise ManifestError(folder, problems)
+        raise PrepareError(folder, problems)
     extra = writing.Odd()
     for stem in sorted(set(clips) - used):
         extra.add(clips[stem])
@@ -116,19 +121,19 @@ def _read_lines(table):
     folder = table.parent.parent
     if not table.is_file():
         found = f"expected {TABLE} and audio/, as the archive of ESC-50 holds them"
-        raise ManifestError(folder, [found])
+        raise PrepareError(folder, [found])
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, restval="")
+            reader = csv.DictReader(file)
             lines = [(reader.line_num, row) for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ManifestError(folder, [f"{TABLE}: no readable CSV: {error}"]) from error
+        raise PrepareError(folder, [f"{TABLE}: no readable CSV: {error}"]) from error
     if missing := sorted(set(TABLE_COLUMNS) - set(reader.fieldnames or ())):
         problem = (
             f"Expected {table} with the columns {list(TABLE_COLUMNS)}; received "
             f"it without {missing}. Take the file that ESC-50 publishes."
         )
-        raise ManifestError(folder, [problem])
+        raise PrepareError(folder, [problem])
     return lines
 
 

@@ -2,8 +2,8 @@
 
 import re
 
-from keras_asit.data.manifest_error import ManifestError
 from keras_asit.data.prepare import walking, writing
+from keras_asit.data.prepare.prepare_error import PrepareError
 
 CLIP = re.compile(r"recordings/(?P<digit>\d)_(?P<speaker>[A-Za-z]+)_(?P<index>\d+)")
 TEST_INDICES = range(5)  # of each digit and speaker; the data set's own README
@@ -49,7 +49,7 @@ def fsdd(folder, out=None, overwrite=False):
     problems, rows = [], []
     if not (folder / "recordings").is_dir():
         found = "expected the folder recordings/, as `git clone` makes it"
-        raise ManifestError(folder, [found])
+        raise PrepareError(folder, [found])
     files = walking.audio_files(folder, "fsdd", ["recordings"])
     clips = walking.by_stem(files, problems)
     for stem, path in clips.items():
@@ -62,7 +62,7 @@ def fsdd(folder, out=None, overwrite=False):
     if not clips:
         problems.append("recordings/: expected clips such as 7_theo_12.wav, found none")
     if problems:
-        raise ManifestError(folder, problems)
+        raise PrepareError(folder, problems)
     columns = ("path", "label", "split", "speaker", "index")
     writing.write_manifest(out, folder, columns, rows, overwrite, "fsdd")
     writing.tell_counts("fsdd", (row[2] for row in rows), OFFICIAL)

@@ -1,6 +1,6 @@
 """The lists of clips that data sets publish: a text file, one clip a line."""
 
-from keras_asit.data.manifest_error import ManifestError
+from keras_asit.data.prepare.prepare_error import PrepareError
 
 
 def numbered_lines(path):
@@ -18,5 +18,5 @@ def numbered_lines(path):
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(path, [f"not a readable text file: {error}"]) from error
+        raise PrepareError(path, [f"not a readable text file: {error}"]) from error
     return [(i, line.strip()) for i, line in enumerate(lines, 1) if line.strip()]

@@ -5,8 +5,8 @@ from collections import Counter
 
 import numpy as np
 
-from keras_asit.data.manifest_error import ManifestError
 from keras_asit.data.prepare import background_noise, writing
+from keras_asit.data.prepare.prepare_error import PrepareError
 from keras_asit.data.prepare.speech_commands_archives import (
     COMMANDS,
     NOISE,
@@ -48,7 +48,8 @@ def speech_commands(
     and `_silence_` as 10 % of their clips of the ten words. Silence is random
     1 s crops of the background noise, written as FLAC into a folder beside the
     manifest (`manifest_silence` for `manifest.csv`); crops of `train` and
-    `valid` share no sample. The same seed draws the same clips and crops.
+    `valid` share no sample. The same seed draws the same clips and crops; where
+    `out` is overwritten, crops of another seed are removed.
 
     Args:
         folder: The archive of the training data, unpacked: word folders,
@@ -98,11 +99,13 @@ def speech_commands(
     if twelve and test_set:
         rows = rows + read_test_set(folder, test_set, problems)
     if problems:
-        raise ManifestError(folder, problems)
+        raise PrepareError(folder, problems)
     noise = out.with_name(f"{out.stem}_silence")
     beside = [(f"{noise.name}/{c.name}", SILENCE, c.split, "", "") for c in crops]
     with writing.staged_manifest(out, folder, COLUMNS, rows, overwrite, TITLE, beside):
         background_noise.write_crops(crops, noise, overwrite)
+    if overwrite:
+        background_noise.remove_others(crops, noise)
     official = {"test": OFFICIAL_TEST_SET[version]} if twelve else OFFICIAL[version]
     writing.tell_counts(TITLE, (row[2] for row in [*rows, *beside]), official)
     if twelve:

@@ -5,8 +5,11 @@ import os
 
 from tqdm import tqdm
 
-from keras_asit.data.prepare.writing import tell
+from keras_asit.data.prepare.writing import Odd, tell
 from keras_asit.data.sources import AUDIO_SUFFIXES
+
+# Of sound that is not read.
+OTHER_SUFFIXES = (".aac", ".amr", ".m4a", ".mka", ".mkv", ".mp4", ".webm", ".wma")
 
 
 def audio_files(folder, title, below=("",)):
@@ -14,7 +17,8 @@ def audio_files(folder, title, below=("",)):
 
     The files of a folder come before its subfolders. Hidden names (`._1.wav`,
     `__MACOSX`) are left out. No file is opened, and none is asked for its
-    size: of millions of files one name each is held, a folder at a time.
+    size: of millions of files one name each is held, a folder at a time. Files
+    of other formats of sound, such as .m4a, are told.
 
     Args:
         folder: Path of a folder. Links to folders elsewhere are followed.
@@ -25,7 +29,10 @@ def audio_files(folder, title, below=("",)):
         Paths relative to `folder`, with `/`.
     """
     seen = {os.path.join(os.path.realpath(folder), "")}
-    walks = (_walk(folder, f"{name}/" if name else "", title, seen) for name in below)
+    other = Odd()
+    walks = (
+        _walk(folder, f"{name}/" if name else "", title, seen, other) for name in below
+    )
     yield from tqdm(
         itertools.chain.from_iterable(walks),
         desc=f"{title}: files",
@@ -34,6 +41,7 @@ def audio_files(folder, title, below=("",)):
         leave=False,
         disable=None,  # where nobody looks
     )
+    other.tell(title, "files of other formats, not read: convert them to flac or wav")
 
 
 def by_stem(paths, problems):
@@ -49,8 +57,12 @@ def by_stem(paths, problems):
     return found
 
 
-def _walk(root, below, title, seen):
-    """Paths below a folder; `seen` is a set of the real trees that are looked into."""
+def _walk(root, below, title, seen, other):
+    """Paths below a folder.
+
+    `seen` is a set of the real trees that are looked into; `other` grows by the files
+    of other formats.
+    """
     files, folders = [], []
     with os.scandir(os.path.join(root, below)) as entries:
         for entry in entries:
@@ -60,18 +72,19 @@ def _walk(root, below, title, seen):
             if not entry.is_dir():
                 if name.lower().endswith(AUDIO_SUFFIXES):
                     files.append(name)
+                elif name.lower().endswith(OTHER_SUFFIXES):
+                    other.add(below + name)
             elif not entry.is_symlink():
                 folders.append(name)
             elif _leads_on(entry.path, seen):
                 folders.append(name)
-                hint = "read the manifest with allow_outside=True"
-                tell(title, f"{below}{name} leads out of the folder: {hint}")
+                tell(title, f"{below}{name} leads out of the folder")
             else:
                 tell(title, f"{below}{name} is a link to what is read anyway, left out")
     for name in sorted(files):
         yield below + name
     for name in sorted(folders):
-        yield from _walk(root, f"{below}{name}/", title, seen)
+        yield from _walk(root, f"{below}{name}/", title, seen, other)
 
 
 def _leads_on(link, seen):

@@ -8,7 +8,9 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from keras_asit.data.manifest_error import ManifestError
+from keras_asit.data.manifest_text import is_text, printable
+from keras_asit.data.prepare.outside import Outside
+from keras_asit.data.prepare.prepare_error import PrepareError
 
 
 def tell(title, text):
@@ -74,7 +76,7 @@ def data_folder(folder):
     """
     folder = Path(os.path.abspath(folder))
     if not folder.is_dir():
-        raise ManifestError(folder, ["no such folder"])
+        raise PrepareError(folder, ["no such folder"])
     return folder
 
 
@@ -82,11 +84,12 @@ def output_path(folder, out, name="manifest.csv"):
     """Where the manifest goes: `out`, or `name` in the data set's folder.
 
     Raises:
-        ManifestError: if there is no folder to hold it.
+        ManifestError: if it is not named .csv, or there is no folder to hold it.
     """
     out = Path(os.path.abspath(folder / name if out is None else out))
-    if out.is_dir() or not out.parent.is_dir():
-        raise ManifestError(out, ["expected the path of a CSV in a folder that exists"])
+    if out.is_dir() or out.suffix.lower() != ".csv" or not out.parent.is_dir():
+        problem = "expected the path of a file .csv to write, in a folder that exists"
+        raise PrepareError(out, [problem])
     return out
 
 
@@ -102,7 +105,8 @@ def write_manifest(out, folder, columns, rows, overwrite, title):
         title: Name of the data set, for what is told.
 
     Raises:
-        ManifestError: if `out` has other contents; it stays as it is.
+        ManifestError: if `out` has other contents (it stays as it is) or cannot be
+            written, or for names of files that no CSV in UTF-8 can hold.
     """
     with staged_manifest(out, folder, columns, rows, overwrite, title):
         return out
@@ -116,15 +120,19 @@ def staged_manifest(out, folder, columns, rows, overwrite, title, beside=()):
         beside: More rows, whose paths are relative to the CSV.
     """
     partial = out.with_name(f"{out.name}.{os.getpid()}.part")
-    prefix = _prefix(folder, out.parent, title)
+    outside, problems = Outside(out.parent), []
+    file = _open(partial, out)
     try:
-        with partial.open("w", newline="", encoding="utf-8") as file:
+        with file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(columns)
-            writer.writerows((prefix + path, *cells) for path, *cells in rows)
+            prefix = _prefix(folder, out.parent)
+            writer.writerows(_rows(prefix, rows, outside, problems))
             writer.writerows(beside)
+        if problems:
+            raise PrepareError(folder, problems)
         if not overwrite and out.exists() and not filecmp.cmp(partial, out, False):
-            raise ManifestError(
+            raise PrepareError(
                 out,
                 [
                     f"Expected no {out}, or the one that this folder gives; received "
@@ -132,18 +140,40 @@ def staged_manifest(out, folder, columns, rows, overwrite, title, beside=()):
                     "or allow it to be replaced (overwrite)."
                 ],
             )
+        if outside.first:
+            tell(
+                title,
+                f"clips such as {outside.first} lie outside the manifest's folder: "
+                "read it with read_manifest(..., allow_outside=True)",
+            )
         yield out
         partial.replace(out)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def _prefix(folder, start, title):
+def _rows(prefix, rows, outside, problems):
+    """Yields the rows that can be written; `problems` grows by the others."""
+    for path, *cells in rows:
+        path = prefix + path
+        if is_text(path):
+            outside.add(path)
+            yield path, *cells
+        else:
+            problems.append(
+                f"{printable(path)}: expected a name in UTF-8. Rename it: `convmv` "
+                "renames many"
+            )
+
+
+def _open(partial, out):
+    try:
+        return partial.open("w", newline="", encoding="utf-8")
+    except OSError as error:
+        problem = f"cannot write it ({error.strerror}): write elsewhere: out, or --out"
+        raise PrepareError(out, [problem]) from error
+
+
+def _prefix(folder, start):
     relative = Path(os.path.relpath(folder, start)).as_posix()
-    if relative.split("/")[0] == "..":
-        tell(
-            title,
-            "the clips lie outside the manifest's folder: read it with "
-            "read_manifest(..., allow_outside=True)",
-        )
     return "" if relative == "." else f"{relative}/"

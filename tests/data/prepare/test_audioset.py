@@ -117,6 +117,12 @@ def test_every_way_to_name_a_clip(ytid, name, touch, tmp_path, rows_of):
     assert rows == {name: ("Bark", "unbalanced", ytid, "30.000")}
 
 
+def test_milliseconds_are_whole_numbers(touch, tmp_path, rows_of):
+    """1000 * 1.001 is 1000.9999999999999."""
+    write(tmp_path / "eval_segments.csv", {"eeeeeeeeeee": ("1.001", BARK)})
+    assert len(rows_of(audioset(touch("eeeeeeeeeee_1001_11001.wav")))) == 1
+
+
 @pytest.mark.parametrize(
     "end", ["_40_50", "_31.000_41.000", "_3", "_x", "abc", "_30_40_50"]
 )

@@ -62,6 +62,8 @@ def test_other_classes_and_more_files_are_told(write, touch, capsys):
         ("False,10", "maybe,10", "expected esc10 True or False, received 'maybe'"),
         ("dog,False,20,A", "dog,False,10,A", "in the folds 1 and 2"),
         ("dog,False,10,A", "dog,False,10,A,B", "more: ['B']"),
+        ("dog,False,10,A", "dog,False", "line 2: expected 7 fields, received 5"),
+        ("dog,False,10,A", "dog,False,10", "line 2: expected 7 fields, received 6"),
         ("1-10-A-0.wav", "1-11-A-1.wav", "1-11-A-1.wav is listed twice"),
         ("1-10-A-0.wav", "../1-10-A-0.wav", "audio/../1-10-A-0.wav is not on disk"),
     ],
@@ -82,5 +84,7 @@ def test_every_problem_is_listed(write, problems_of, tmp_path):
         "meta/esc50.csv line 6: audio/2-21-A-1.wav is not on disk",
     ]
     assert "found none" in problems_of(esc50, write(rows=[]))[0]
+    (problem,) = problems_of(esc50, write(rows=[ROWS[0].rpartition(",")[0]]))
+    assert problem == "meta/esc50.csv line 2: expected 7 fields, received 6"
     (folder / "meta" / "esc50.csv").write_bytes(b"\xff\xfe")
     assert "no readable CSV" in problems_of(esc50, folder)[0]

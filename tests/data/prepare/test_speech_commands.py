@@ -132,6 +132,19 @@ def test_the_same_seed_gives_the_same_files(write, problems_of):
     assert speech_commands(folder, classes=12, seed=1, overwrite=True).exists()
 
 
+def test_crops_of_another_seed_are_removed(write, touch, rows_of):
+    """Of those that were written here, and where a manifest is overwritten."""
+    folder = write()
+    speech_commands(folder, classes=12)
+    touch("manifest_silence/train/mine.flac")
+    silence = folder / "manifest_silence"
+    for options in ({"classes": 12, "seed": 1}, {}):
+        rows = rows_of(speech_commands(folder, **options, overwrite=True))
+        listed = {folder / name for name in rows if name.startswith(silence.name)}
+        assert set(silence.rglob("*.*")) == listed | {silence / "train" / "mine.flac"}
+        assert len(listed) == (8 if options else 0)
+
+
 def test_unknown_words_as_many_as_wanted(write, rows_of):
     folder = write()
     silence = set()

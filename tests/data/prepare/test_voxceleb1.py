@@ -23,13 +23,48 @@ def test_clips_and_the_official_split(places, touch, rows_of, capsys):
     folder = touch(f"{dev}{first}.wav", f"{dev}{second}.flac", f"{test}{third}.wav")
     write_list(folder)
     assert rows_of(voxceleb1(folder)) == {
-        f"{dev}{first}.wav": ("id10001", "train", "id10001", "1zcIwhmdeo4"),
-        f"{dev}{second}.flac": ("id10001", "test", "id10001", "1zcIwhmdeo4"),
-        f"{test}{third}.wav": ("id10270", "valid", "id10270", "_-xyz012345"),
+        f"{dev}{first}.wav": ("id10001", "train", "id10001", "1zcIwhmdeo4", "dev"),
+        f"{dev}{second}.flac": ("id10001", "test", "id10001", "1zcIwhmdeo4", "dev"),
+        f"{test}{third}.wav": ("id10270", "valid", "id10270", "_-xyz012345", "test"),
     }
     told = capsys.readouterr().err
     assert "train has 1 clips, officially 138,361" in told
     assert "2 speakers, officially 1,251" in told
+    assert "voxceleb1, verification: dev has 2 clips, officially 148,642" in told
+
+
+def test_without_the_list_for_identification(touch, rows_of, capsys):
+    """The speakers alone say which clips are for verification: id10270 to id10309."""
+    speakers = {
+        "id10269": "dev",
+        "id10270": "test",
+        "id10309": "test",
+        "id10310": "dev",
+    }
+    clips = {f"wav/{speaker}/1zcIwhmdeo4/00001.wav": speaker for speaker in speakers}
+    rows = rows_of(voxceleb1(touch(*clips, "wav/noise.wav")))
+    assert rows == {
+        clip: (speaker, speaker, "1zcIwhmdeo4", speakers[speaker])
+        for clip, speaker in clips.items()
+    }
+    told = capsys.readouterr().err
+    assert "without iden_split.txt there is no split for identification" in told
+    assert "audio files that are not named as clips: 1 (wav/noise.wav)" in told
+
+
+@pytest.mark.parametrize("name", ["veri_test.txt", "veri_test2.txt"])
+def test_the_clips_of_the_trials_are_there(name, touch, rows_of, problems_of):
+    first, second, third = CLIPS
+    folder = touch(f"wav/{first}.wav", f"wav/{third}.wav")
+    (folder / name).write_text(
+        f"1 {first}.wav {third}.wav\n0 {third}.wav {first}.wav\n"
+    )
+    assert len(rows_of(voxceleb1(folder))) == 2
+    (folder / name).write_text(f"1 {first}.wav {second}.wav\n2 {first}.wav\n")
+    problems = problems_of(voxceleb1, folder)
+    assert f"{name} line 2: expected a line such as '1 id10270/" in problems[0]
+    assert "1 of 2 clips are not on disk" in problems[1]
+    assert problems[2:] == [f"{second}.wav"]
 
 
 def test_files_without_a_line_are_told(touch, rows_of, capsys):
@@ -38,8 +73,9 @@ def test_files_without_a_line_are_told(touch, rows_of, capsys):
     write_list(folder)
     rows = rows_of(voxceleb1(folder))
     assert len(rows) == 3
-    told = "audio files without a line in iden_split.txt: 2 ("
-    assert told in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "second files of a clip, left out: 1 (wav/id10001/" in told
+    assert "files without a line in iden_split.txt: 1 (wav/id19999/x/1.wav)" in told
 
 
 def test_every_problem_is_listed(touch, tmp_path, problems_of):

@@ -19,6 +19,15 @@ def test_hidden_names_are_left_out(touch):
     assert walk(folder) == ["a/1.wav"]
 
 
+def test_files_of_other_formats_are_told(touch, capsys):
+    folder = touch("1.wav", "a/2.M4A", "b/3.webm", "b/4.txt")
+    assert walk(folder) == ["1.wav"]
+    assert capsys.readouterr().err == (
+        "set: files of other formats, not read: convert them to flac or wav: 2 "
+        "(a/2.M4A, b/3.webm)\n"
+    )
+
+
 def test_a_link_elsewhere_is_followed_and_told(touch, tmp_path, capsys):
     touch("disk/2.wav", "set/1.wav")
     (tmp_path / "set" / "more").symlink_to(tmp_path / "disk")

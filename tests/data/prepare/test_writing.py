@@ -1,6 +1,11 @@
+import os
+import sys
+from pathlib import Path
+
 import pytest
 
 from keras_asit.data import read_manifest
+from keras_asit.data.manifest_error import ManifestError
 from keras_asit.data.prepare import writing
 
 
@@ -52,10 +57,67 @@ def test_paths_are_relative_to_the_csv(tmp_path, capsys):
     assert manifest.paths.tolist() == [str(tmp_path / "set" / "1.wav")]
 
 
+@pytest.mark.parametrize("link", ["set/clips", "set/clips/2.wav"])
+def test_links_to_elsewhere_are_told_once(link, touch, tmp_path, capsys, problems_of):
+    """What the manifest then needs to be read, whatever is a link."""
+    link, target = tmp_path / link, tmp_path / "disk"
+    touch("disk/1.wav", "disk/2.wav", "set/a/1.wav")
+    if link.suffix:
+        touch("set/clips/1.wav")
+        target = target / "2.wav"
+    link.symlink_to(target)
+    rows = [(name, "dog") for name in ("a/1.wav", "clips/1.wav", "clips/2.wav")]
+    out = write(tmp_path / "set" / "m.csv", rows)
+    told = capsys.readouterr().err
+    assert told.count("allow_outside=True") == 1
+    first = "clips/2.wav" if link.suffix else "clips/1.wav"
+    assert f"set: clips such as {first} lie outside the manifest's folder" in told
+    assert problems_of(read_manifest, out)
+    assert len(read_manifest(out, allow_outside=True)) == 3
+
+
+def test_links_that_stay_inside_need_nothing(touch, tmp_path, capsys):
+    touch("set/a/1.wav")
+    (tmp_path / "set" / "a" / "2.wav").symlink_to(tmp_path / "set" / "a" / "1.wav")
+    out = write(tmp_path / "set" / "m.csv", [("a/1.wav", "dog"), ("a/2.wav", "dog")])
+    assert not capsys.readouterr().err
+    assert len(read_manifest(out)) == 2
+
+
+@pytest.mark.skipif(
+    os.name != "posix" or sys.platform == "darwin", reason="Linux names"
+)
+def test_names_that_are_not_utf8_are_listed(tmp_path, problems_of):
+    name = os.fsdecode(b"a\xff.wav")
+    (tmp_path / name).touch()
+    rows = [(name, "dog"), ("1.wav", "dog")]
+    (problem,) = problems_of(write, tmp_path / "m.csv", rows)
+    assert problem.startswith(r"'a\udcff.wav': expected a name in UTF-8. Rename it")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch, problems_of):
+    def refuse(*args, **kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    (problem,) = problems_of(write, tmp_path / "m.csv")
+    assert problem == (
+        "cannot write it (Permission denied): write elsewhere: out, or --out"
+    )
+
+
+def test_the_message_does_not_call_a_folder_a_manifest(tmp_path):
+    with pytest.raises(ManifestError) as error:
+        writing.data_folder(tmp_path / "no")
+    assert str(error.value) == f"Cannot prepare {tmp_path}/no:\n  no such folder"
+
+
 def test_folders_are_looked_up_first(tmp_path, problems_of):
     assert problems_of(writing.data_folder, tmp_path / "no") == ["no such folder"]
-    for out in (tmp_path / "no" / "m.csv", tmp_path):
-        problems_of(writing.output_path, tmp_path, out)
+    for out in (tmp_path / "no" / "m.csv", tmp_path, tmp_path / "m.json"):
+        (problem,) = problems_of(writing.output_path, tmp_path, out)
+        assert problem.startswith("expected the path of a file .csv to write")
     assert writing.output_path(tmp_path, None) == tmp_path / "manifest.csv"
 
 
