@@ -316,6 +316,7 @@ def test_options_of_shards_and_of_beam(written, tmp_path, capsys):
     ours = "--shard-size 1GB --sample-rate 16000 --seed 3 --root r --allow-outside"
     of_beam = "--direct_num_workers=2 --label=k=v --runner DirectRunner"
     more = ["--labels", str(manifest), "--max-failure-share", "0.5"]
+    more += ["--where", "split=train", "--where", "fold=1", "--where", "fold=2"]
     words = [str(manifest), "out", *ours.split(), *of_beam.split(), *more]
     assert cli.main(["shards", *words]) == 0
     assert written[0][2] == {
@@ -327,6 +328,7 @@ def test_options_of_shards_and_of_beam(written, tmp_path, capsys):
         "root": "r",
         "max_failure_share": 0.5,
         "pipeline_options": of_beam.split(),
+        "where": {"split": ["train"], "fold": ["1", "2"]},
     }
     assert "1 could not be read, see failures.csv" in capsys.readouterr().out
 
@@ -338,6 +340,9 @@ def test_options_of_shards_and_of_beam(written, tmp_path, capsys):
         ("--shard-size large", "Expected the size of a shard as 256MB"),
         ("--sample-rate 10", "Expected sample_rate in Hz"),
         ("--shard-sise=1GB", "Received: --shard-sise"),
+        ("junk", "Received: junk"),
+        ("--direct_num_workers=-1", "Expected --direct_num_workers of 1 or more"),
+        ("--where sex=f", "Received: 'sex'"),
     ],
 )
 def test_wrong_input_of_shards(asit, tmp_path, words, reason):
@@ -347,3 +352,11 @@ def test_wrong_input_of_shards(asit, tmp_path, words, reason):
     assert (status, len(lines)) == (2, 1)
     assert reason in lines[0] and lines[0].startswith("asit: error: ")
     assert not out.exists()
+
+
+@pytest.mark.backend_free
+def test_conditions_of_shards_are_a_column_and_a_value(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["shards", str(write_manifest(tmp_path)), "out", "--where", "split"])
+    assert ended.value.code == 2
+    assert "expected COLUMN=VALUE, as split=train" in capsys.readouterr().err

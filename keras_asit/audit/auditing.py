@@ -13,7 +13,10 @@ from keras_asit.audit.log_mel import describe_log_mel
 from keras_asit.audit.measuring import HEADER, measure_clips
 from keras_asit.audit.page import page
 from keras_asit.audit.report import describe
-from keras_asit.data import Manifest, read_manifest
+from keras_asit.data import Manifest, ManifestError, read_manifest
+from keras_asit.data.class_list import read_class_list
+from keras_asit.data.manifest_writing import unwritable
+from keras_asit.data.targets import names_of
 
 FBANK_CLIPS = 4000
 
@@ -40,14 +43,15 @@ def audit(
     `audit.Findings` defines each finding.
 
     Written to `out`: `report.html`, `report.json`, `manifest.csv` (without the clips
-    that `drop` names), `dropped.csv` and `findings.csv` (which clips and why), and
-    `clips.jsonl` and `log_mel.jsonl`, what was measured of each clip. A further run
-    measures only what is new or has another size or time of change; that also holds
-    after a run that was interrupted or killed.
+    that `drop` names) and `labels.csv` (its classes in order), `dropped.csv` and
+    `findings.csv` (which clips and why), and `clips.jsonl` and `log_mel.jsonl`, what
+    was measured of each clip. A further run measures only what is new, lies
+    elsewhere, or has another size or time of change; that also holds after a run
+    that was interrupted or killed.
 
     Args:
         source: A `Manifest`, or what `read_manifest` takes: CSV, JSON, folder.
-        out: Folder to write to.
+        out: Folder to write to, of its own: not that of the source or of the clips.
         labels: Every class in order, or a label CSV, as for `read_manifest`.
         allow_outside: Whether clips may lie outside the manifest's folder.
         root: Folder that relative paths start from; None: the manifest's.
@@ -55,7 +59,8 @@ def audit(
             measured at. None: that of most clips.
         group: Column of what must not be in two folds or splits (source recording,
             speaker). None: `group`, where the manifest has it.
-        drop: Kinds of findings whose clips are left out of the cleaned manifest.
+        drop: Kinds of findings whose clips are left out of the cleaned manifest, one
+            kind after the other: of copies one stays, of what leaks one side.
         fbank_clips: The log-mel is measured on at most so many of the clips that stay.
             Their mean is known to a hundredth of the deviation or so with a few
             thousand; the report says its standard error.
@@ -68,7 +73,8 @@ def audit(
 
     Raises:
         ValueError: If the manifest cannot be used (`ManifestError`), an argument is out
-            of range, or `out` holds a manifest that no audit wrote.
+            of range, or `out` is the folder of the source or holds files of these
+            names that no audit wrote.
 
     Example:
 
@@ -86,8 +92,9 @@ def audit(
         )
     if group is None and "group" in manifest.columns:
         group = "group"
-    _check(manifest, sample_rate, group, drop, fbank_clips, workers)
-    _make_folder(out, source)
+    _check(manifest, sample_rate, group, drop, fbank_clips, seed, workers)
+    _check_writable(manifest, out)
+    outputs.make_folder(out, [manifest.root, *_folders_of(source)])
     with Journal(os.path.join(out, "clips.jsonl"), HEADER) as journal:
         facts = measure_clips(manifest, journal, workers, progress)
     findings = Findings(manifest, facts, sample_rate, group)
@@ -111,14 +118,14 @@ def audit(
     report = {
         "source": os.fspath(source) if isinstance(source, (str, os.PathLike)) else "",
         "read_with": _read_with(kept, out),
+        "needs_labels": _needs_labels(kept),
         **describe(manifest, facts, findings, dropped, log_mel),
     }
-    _write(out, facts, findings, dropped, report)
-    kept.write_csv(os.path.join(out, "manifest.csv"))
+    _write(out, kept, facts, findings, dropped, report)
     return report
 
 
-def _check(manifest, sample_rate, group, drop, fbank_clips, workers):
+def _check(manifest, sample_rate, group, drop, fbank_clips, seed, workers):
     def require(condition, name, expected, received):
         if not condition:
             raise ValueError(f"{name} is {expected}; received {received!r}.")
@@ -130,6 +137,7 @@ def _check(manifest, sample_rate, group, drop, fbank_clips, workers):
     require(is_column, "group", f"a column of the manifest, of {columns}", group)
     require(set(drop) <= set(KINDS), "drop", f"of {list(KINDS)}", list(drop))
     require(fbank_clips >= 1, "fbank_clips", "1 or more", fbank_clips)
+    require(seed >= 0, "seed", "0 or more", seed)
     require(workers is None or workers >= 1, "workers", "1 or more", workers)
     divided = [name for name in manifest.class_names if ";" in name]
     require(
@@ -140,30 +148,18 @@ def _check(manifest, sample_rate, group, drop, fbank_clips, workers):
     )
 
 
-def _make_folder(out, source):
-    """Makes the folder; a manifest in it that is not an audit's stays untouched."""
-    manifest = os.path.join(out, "manifest.csv")
-    is_audit = os.path.exists(os.path.join(out, "clips.jsonl"))
-    if os.path.exists(manifest) and (not is_audit or _is_source(manifest, source)):
-        raise ValueError(
-            f"The cleaned manifest would replace {manifest}, which is not of an audit "
-            "of this manifest. Name another folder to write to, as runs/audit."
-        )
-    try:
-        os.makedirs(out, exist_ok=True)
-    except OSError as error:
-        raise ValueError(
-            f"Cannot make the folder {out} ({error.strerror}). Name one to write to."
-        ) from error
+def _check_writable(manifest, out):
+    """Refuses, before hours of work, what its outputs could not give back."""
+    read_class_list(manifest.class_names)
+    if problems := unwritable(manifest, os.path.abspath(out)):
+        raise ManifestError("for an audit", problems)
 
 
-def _is_source(manifest, source):
+def _folders_of(source):
+    """The folder of a source that is a file or a folder."""
     if not isinstance(source, (str, os.PathLike)):
-        return False
-    return any(
-        os.path.exists(path) and os.path.samefile(manifest, path)
-        for path in (source, os.path.join(source, "manifest.csv"))
-    )
+        return []
+    return [source if os.path.isdir(source) else os.path.dirname(source) or os.curdir]
 
 
 def _read_with(kept, out):
@@ -174,12 +170,23 @@ def _read_with(kept, out):
     return "allow_outside=True" if kept.allow_outside else f"root={kept.root!r}"
 
 
-def _write(out, facts, findings, dropped, report):
-    """Writes the report and the lists of clips."""
+def _needs_labels(kept):
+    """Whether the cleaned manifest alone would give other classes, or in other order.
+
+    A class may have been given an order, or no clip any more.
+    """
+    occur = set().union(*map(names_of, set(kept.labels)))
+    return kept.class_names != sorted(occur)
+
+
+def _write(out, kept, facts, findings, dropped, report):
+    """Writes the manifest, the lists of clips, and the report; its page at last."""
+    kept.write_csv(os.path.join(out, "manifest.csv"))
+    outputs.write_labels(kept.class_names, os.path.join(out, "labels.csv"))
     outputs.write_dropped(facts, findings, dropped, os.path.join(out, "dropped.csv"))
     outputs.write_findings(facts, findings, os.path.join(out, "findings.csv"))
-    with outputs.replaced(os.path.join(out, "report.html")) as file:
-        file.write(page(report, facts))
     with outputs.replaced(os.path.join(out, "report.json")) as file:
         json.dump(report, file, indent=1)
         file.write("\n")
+    with outputs.replaced(os.path.join(out, "report.html")) as file:
+        file.write(page(report, facts))

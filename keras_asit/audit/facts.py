@@ -12,7 +12,12 @@ from keras_asit.audio import AudioError, read
 # Full scale: the largest positive sample. Files of more than 16 bit are mostly made
 # from 16 bit, and overshoot of float and lossy files is clipped to 1 in reading.
 FULL_SCALE = 32767 / 32768
-FULL_SCALE_OF_8_BIT = 127 / 128
+OTHER_FULL_SCALES = {
+    "PCM_U8": 127 / 128,
+    "PCM_S8": 127 / 128,
+    "ULAW": 32124 / 32768,  # the largest values of their codes
+    "ALAW": 32256 / 32768,
+}
 CLIPPED_RUN = 3  # samples at full scale in a row; peaks that only touch it are shorter
 
 _BLOCK = 1 << 20  # samples that are copied at a time
@@ -42,7 +47,7 @@ class Facts:
     Args:
         paths: Paths `[N]` of the clips.
         root: Folder of the manifest, or `""`. In the outputs clips are called by their
-            path relative to it, so that what was measured stays when it moves.
+            path relative to it.
 
     Attributes:
         paths: The paths.
@@ -54,6 +59,7 @@ class Facts:
     def __init__(self, paths, root=""):
         self.paths = paths
         self._prefix = os.path.join(root, "") if root else ""
+        self._here = os.getcwd()
         self.table = np.zeros(len(paths), COLUMNS)
         self.formats = []
         self.reasons = {}
@@ -62,9 +68,9 @@ class Facts:
         """How a clip is called; its path where that lies outside the folder."""
         return self.paths[row].removeprefix(self._prefix)
 
-    def path(self, name):
-        """The path of what is called so."""
-        return os.path.join(self._prefix, name)
+    def key(self, row):
+        """How a journal calls a clip: other sets have clips of the same names."""
+        return os.path.join(self._here, self.paths[row])
 
     def set(self, row, facts):
         """Enters what `look_at` found of a clip."""
@@ -154,9 +160,10 @@ def refused(reason):
 def measure(path):
     """Decodes a clip once, as the datasets do, and measures it.
 
-    Levels and clipping are those of the mean of the channels. A hash stands for the
-    decoded samples at the file's own rate, so that the same audio is found again in
-    another lossless container, another bit depth or with other tags.
+    Levels and clipping are those of the mean of the channels, which is what a model
+    gets: clipping of one of them is not seen, and opposite ones are silent. A hash
+    stands for the decoded samples at the file's own rate, so that the same audio is
+    found again in another lossless container, another bit depth or with other tags.
 
     Args:
         path: The file's path.
@@ -194,9 +201,8 @@ def _header(path):
         info = soundfile.info(path)
     except (soundfile.SoundFileError, OSError, TypeError, ValueError):
         return os.path.splitext(path)[1][1:].upper() or "unknown", 0, FULL_SCALE
-    is_8_bit = info.subtype in ("PCM_U8", "PCM_S8")
     name = " ".join(dict.fromkeys([info.format, info.subtype.replace("_", " ")]))
-    return name, info.channels, FULL_SCALE_OF_8_BIT if is_8_bit else FULL_SCALE
+    return name, info.channels, OTHER_FULL_SCALES.get(info.subtype, FULL_SCALE)
 
 
 def _short(number):
@@ -207,17 +213,27 @@ def _short(number):
 def clipped_share(wave, full_scale=FULL_SCALE):
     """Share of samples at full scale in runs of 3 or more on the same side.
 
+    Masks of a clip of hours would take more memory than the clip: they are of blocks,
+    with as many samples around each as a run needs.
+
     Args:
         wave: Waveform `[S]`.
         full_scale: Smallest size of a sample at full scale.
     """
-    sides = (wave >= full_scale, wave <= -full_scale)
-    return sum(_samples_in_runs(side, CLIPPED_RUN) for side in sides) / len(wave)
+    clipped, around = 0, CLIPPED_RUN - 1
+    for first in range(0, len(wave), _BLOCK):
+        start, stop = max(0, first - around), min(len(wave), first + _BLOCK)
+        near = wave[start : stop + around]
+        for side in (near >= full_scale, near <= -full_scale):
+            clipped += _samples_in_runs(side, first - start, stop - start)
+    return clipped / len(wave)
 
 
-def _samples_in_runs(mask, length):
-    if np.count_nonzero(mask) < length:
+def _samples_in_runs(mask, first, stop):
+    """How many samples from `first` to `stop` are in runs of `CLIPPED_RUN` or more."""
+    if np.count_nonzero(mask) < CLIPPED_RUN:
         return 0
     edges = np.flatnonzero(np.diff(mask, prepend=False, append=False))
-    runs = edges[1::2] - edges[::2]
-    return int(runs[runs >= length].sum())
+    runs = edges.reshape(-1, 2)
+    runs = runs[runs[:, 1] - runs[:, 0] >= CLIPPED_RUN].clip(first, stop)
+    return int((runs[:, 1] - runs[:, 0]).sum())

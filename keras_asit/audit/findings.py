@@ -4,6 +4,7 @@ import numpy as np
 
 from keras_asit.audit.facts import BROKEN, MISSING
 from keras_asit.audit.leaks import leaks, numbered, smallest_first
+from keras_asit.data.targets import names_of
 
 SILENT_PEAK_DB = -60.0  # dBFS; 33 steps of 16 bit
 CLIPPED_SHARE = 0.001  # of the samples, in runs at full scale
@@ -49,7 +50,7 @@ class Findings:
 
     def __init__(self, manifest, facts, sample_rate=None, group=None):
         table, good = facts.table, facts.good
-        self._facts = facts
+        self._facts, self._labels = facts, manifest.labels
         silent = good & (table["peak"] < 10 ** (SILENT_PEAK_DB / 20))
         sounding = good & ~silent
         self.sample_rate = (
@@ -57,7 +58,8 @@ class Findings:
             or _most_frequent(table["rate"][sounding])
             or _most_frequent(table["rate"][good])
         )
-        self._kept = _kept_copies(table["audio"], sounding, _split_rank(manifest))
+        self._sounding, self._rank = sounding, _split_rank(manifest)
+        self._kept = _kept_copies(table["audio"], sounding, self._rank)
         self.leaks = list(leaks(manifest, table["audio"], sounding, good, group))
         masks = {
             "missing": table["state"] == MISSING,
@@ -82,7 +84,10 @@ class Findings:
         if kind == "wrong-rate":
             return f"{facts['rate']} Hz, not {self.sample_rate} Hz"
         if kind == "duplicate":
-            return f"as {self._facts.name(self._kept[row])}"
+            kept = self._kept[row]
+            one, other = (set(names_of(self._labels[i])) for i in (row, kept))
+            labels = "" if one == other else "; labels differ"
+            return f"as {self._facts.name(kept)}{labels}"
         if kind == "leaking":
             told = [leak.detail(row) for leak in self.leaks if leak.mask[row]]
             return "; ".join(told)
@@ -91,7 +96,9 @@ class Findings:
     def to_drop(self, kinds):
         """The rows to leave out, each with the kind that it is left out for.
 
-        Of clips that leak, those in the smallest of their folds or splits stay.
+        Kind by kind in the order of `KINDS`, and leak by leak, only the clips that
+        still stand count: of copies one stays, and of clips that leak those in the
+        smallest of their folds or splits.
 
         Args:
             kinds: Names of kinds; a row of several is named by the first in `KINDS`.
@@ -99,14 +106,26 @@ class Findings:
         Returns:
             Dict of row to kind, in the order of the rows.
         """
-        spare = _any([leak.spare for leak in self.leaks], len(self._facts.paths))
-        found = {}
-        for kind in KINDS:
-            rows = self.rows[kind] if kind in kinds else np.zeros(0, "int64")
-            rows = rows[spare[rows]] if kind == "leaking" else rows
-            for row in rows.tolist():
-                found.setdefault(row, kind)
+        standing, found = np.ones(len(self._labels), bool), {}
+        for kind in (kind for kind in KINDS if kind in kinds):
+            for spare in self._spare(kind, standing):
+                rows = np.flatnonzero(spare & standing)
+                found.update(dict.fromkeys(rows.tolist(), kind))
+                standing[rows] = False
         return dict(sorted(found.items()))
+
+    def _spare(self, kind, standing):
+        """Yields masks `[N]` of what to leave out; `standing` changes in between."""
+        if kind == "leaking":
+            yield from (leak.spare(standing) for leak in self.leaks)
+        elif kind == "duplicate":
+            sounding = self._sounding & standing
+            audio = self._facts.table["audio"]
+            yield _kept_copies(audio, sounding, self._rank) >= 0
+        else:
+            mask = np.zeros(len(standing), bool)
+            mask[self.rows[kind]] = True
+            yield mask
 
 
 def decibels(level):

@@ -17,8 +17,6 @@ class Leak:
 
     Attributes:
         mask: Boolean `[N]`: the clips of groups that are in two values or more.
-        spare: Boolean `[N]`: those of them that are not in the smallest of these
-            values, counted in clips: as a rule that is the test side.
         number: How many groups leak.
     """
 
@@ -26,14 +24,29 @@ class Leak:
         self.shared, self.division = shared, division
         self._groups, self._text = groups, text
         part, names = numbered(values)
-        order = smallest_first(part, len(names))
+        self._order = smallest_first(part, len(names))
         known = (groups >= 0) & (part >= 0)
-        lowest, highest = _extremes(groups, order, known)
+        lowest, highest = _extremes(groups, self._order, known)
         self.mask = known & (highest[groups] > lowest[groups])
-        self.spare = self.mask & (order > lowest[groups])
         leaking = groups[self.mask]
         self.number = len(np.unique(leaking))
         self._values = _values_of_groups(leaking, part[self.mask], names)
+
+    def spare(self, standing):
+        """Which clips to leave out, so that no group is in two values any more.
+
+        Of each group those in the smallest value, counted in clips, stay: as a rule
+        that is the test side.
+
+        Args:
+            standing: Mask `[N]` of the clips that were not left out before.
+
+        Returns:
+            Boolean `[N]`.
+        """
+        leaking = self.mask & standing
+        lowest, _ = _extremes(self._groups, self._order, leaking)
+        return leaking & (self._order > lowest[self._groups])
 
     def detail(self, row):
         """What a leaking clip shares, and the values in which it is found."""

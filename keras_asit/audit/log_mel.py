@@ -108,7 +108,7 @@ def journal_header(frontend):
     names = ("sample_rate", "num_mel_bins", "frame_length_ms", "frame_shift_ms")
     config = frontend.get_config()
     return {
-        "format": "keras_asit log-mel of clips, version 1",
+        "format": "keras_asit log-mel of clips, version 2",
         **{name: config[name] for name in (*names, "low_freq", "high_freq")},
     }
 
@@ -174,7 +174,7 @@ def _entry(facts, row, moments):
     size, mtime = facts.stamp(row)
     numbers = np.stack([moments.mean, moments.squares]).astype("<f8").tobytes()
     return {
-        "path": facts.name(row),
+        "path": facts.key(row),
         "size": size,
         "mtime": mtime,
         "frames": moments.count,
@@ -184,10 +184,10 @@ def _entry(facts, row, moments):
 
 def _recall(facts, rows, journal):
     """Dict of row to the `Moments` of an earlier run, for unchanged files."""
-    wanted = {facts.paths[row]: row for row in rows}
+    wanted = {facts.key(row): row for row in rows}
     known = {}
     for entry in journal.entries():
-        row = wanted.get(facts.path(str(entry.get("path"))))
+        row = wanted.get(str(entry.get("path")))
         if row is None or (entry.get("size"), entry.get("mtime")) != facts.stamp(row):
             continue
         try:

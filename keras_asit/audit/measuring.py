@@ -8,7 +8,7 @@ from tqdm import tqdm
 from keras_asit.audit.facts import NOT_SEEN, Facts, look_at, refused
 from keras_asit.audit.threads import in_order
 
-HEADER = {"format": "keras_asit facts of clips, version 1"}
+HEADER = {"format": "keras_asit facts of clips, version 2"}
 
 
 def measure_clips(manifest, journal, workers=None, progress=True):
@@ -28,8 +28,8 @@ def measure_clips(manifest, journal, workers=None, progress=True):
     paths, confinement = manifest.paths, manifest.confinement()
     facts = Facts(paths, manifest.root)
     first_rows = {}
-    for row, path in enumerate(paths):
-        first_rows.setdefault(path, row)
+    for row in range(len(paths)):
+        first_rows.setdefault(facts.key(row), row)
     _recall(facts, first_rows, journal, progress)
     rows = np.fromiter(first_rows.values(), "int64", len(first_rows))
 
@@ -46,9 +46,9 @@ def measure_clips(manifest, journal, workers=None, progress=True):
                 continue
             facts.set(row, found)
             if found is not None and "passing" not in found:
-                journal.append({"path": facts.name(row), **found})
+                journal.append({"path": facts.key(row), **found})
     for row in np.flatnonzero(facts.table["state"] == NOT_SEEN):
-        facts.copy(first_rows[paths[row]], row)
+        facts.copy(first_rows[facts.key(row)], row)
     return facts
 
 
@@ -57,7 +57,7 @@ def _recall(facts, first_rows, journal, progress):
     for entry in tqdm(
         journal.entries(), desc="known", unit="clip", delay=5, disable=not progress
     ):
-        row = first_rows.get(facts.path(str(entry.get("path"))))
+        row = first_rows.get(str(entry.get("path")))
         if row is None:
             continue
         try:

@@ -2,6 +2,8 @@
 
 import os
 
+from keras_asit.data.manifest_text import printable
+
 _MOST_NAMED = 6  # values that are written out in a line
 
 
@@ -15,7 +17,7 @@ def summary(report, out=None):
     Returns:
         Lines, with the measured mean and deviation as an argument to copy.
     """
-    lines = [report["source"], ""] if report["source"] else []
+    lines = [printable(report["source"]), ""] if report["source"] else []
     lines += [f"  {name:<11} {text}" for name, text in overview(report)]
     lines += ["", f"  {'finding':<11} {'clips':>9} {'dropped':>9}"]
     for kind, found in report["findings"].items():
@@ -39,11 +41,11 @@ def overview(report):
             ("durations", _durations(seconds)),
             ("rates", _counted(report["rates"], lambda rate: f"{int(rate):,} Hz")),
             ("channels", _counted(report["channels"], _channels)),
-            ("formats", _counted(report["formats"], str)),
+            ("formats", _counted(report["formats"], printable)),
         ]
     lines.append(("labels", _labels(report["labels"])))
     for name, counts in report["divisions"].items():
-        lines.append((name, _counted(counts, lambda value: value or "(none)")))
+        lines.append((name, _counted(counts, lambda text: printable(text) or "(none)")))
     if readable:
         peak, rms = report["peak_dbfs"]["50%"], report["rms_dbfs"]["50%"]
         lines.append(("level", f"medians: peak {peak:.1f} dBFS, rms {rms:.1f} dBFS"))
@@ -57,7 +59,7 @@ def leak_lines(report):
     if not report["leaks"]:
         return ["no column fold or split of two values to leak across"]
     return [
-        f"{leak['shared']} across {leak['across']}: "
+        f"{printable(leak['shared'])} across {leak['across']}: "
         + (
             f"{leak['groups']:,} in two or more, {leak['clips']:,} clips"
             if leak["groups"]
@@ -81,7 +83,7 @@ def advice(report):
 def _finding_line(kind, found):
     clips, dropped = found["clips"], found["dropped"]
     counts = " ".join(f"{n:>9,}" if n else f"{'-':>9}" for n in (clips, dropped))
-    first = _shortened(found["first"][0]["path"]) if clips else ""
+    first = printable(_shortened(found["first"][0]["path"])) if clips else ""
     more = ", ..." if clips > 1 else ""
     return f"  {kind:<11} {counts}   {first}{more}".rstrip()
 
@@ -96,9 +98,12 @@ def _written(report, out):
         f"Written to {out}: report.html, report.json, findings.csv, dropped.csv, and",
         f"manifest.csv with {kept['clips']:,} clips, {kept['hours']:,.3f} hours.",
     ]
-    if report["read_with"]:
+    options = [report["read_with"]] if report["read_with"] else []
+    if report["needs_labels"]:
+        options.append(f"labels={os.path.join(out, 'labels.csv')!r}")
+    if options:
         path = os.path.join(out, "manifest.csv")
-        lines.append(f"read_manifest({path!r}, {report['read_with']})")
+        lines.append(f"read_manifest({path!r}, {', '.join(options)})")
     return lines
 
 

@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+import tempfile
 
 from keras_asit.cli import audit, prepare, quickstart, shards
 from keras_asit.cli.arguments import (
@@ -58,7 +59,9 @@ def exit_status(program, job, *arguments):
 
 def _mendable(error):
     """What an error says in one line, if the user can mend it; else None."""
-    message = " ".join(str(error).split())
+    message = _in_a_line(str(error))
+    if hasattr(error, "problems"):  # a `ManifestError`, without importing Keras for it
+        return _problems_in_a_line(error)
     # Broken clips, which tf.data reports in a class and with a context of its own.
     broken = re.search(r"\d+ of \d+ clips could not be read.*passed over", message)
     if broken:
@@ -69,6 +72,27 @@ def _mendable(error):
             "another that is installed: --backend, or KERAS_BACKEND"
         )
     return message if isinstance(error, (ValueError, OSError, ImportError)) else None
+
+
+def _problems_in_a_line(error):
+    """The first problems of a manifest; a file has all, where there are more."""
+    message = f"{error.title} {'; '.join(error.shown)}"
+    if error.shown != error.problems:
+        with tempfile.NamedTemporaryFile(
+            "w",
+            encoding="utf-8",
+            errors="backslashreplace",
+            prefix="asit-",
+            suffix=".txt",
+            delete=False,
+        ) as file:
+            file.writelines(f"{problem}\n" for problem in error.problems)
+        message += f"; all of them are in {file.name}"
+    return _in_a_line(message)
+
+
+def _in_a_line(text):
+    return " ".join(text.split())
 
 
 def parser():

@@ -35,10 +35,11 @@ def add(commands):
     )
     add(
         "--drop",
-        nargs="*",
-        metavar="KIND",
-        help="findings that are left out of the cleaned manifest (default: missing "
-        "broken silent duplicate)",
+        type=_kinds,
+        action="extend",
+        metavar="KINDS",
+        help="findings whose clips are left out of the cleaned manifest, divided by "
+        "commas; '' for none (default: missing,broken,silent,duplicate)",
     )
     add(
         "--fbank-clips",
@@ -55,6 +56,11 @@ def add(commands):
         metavar="THREADS",
         help="clips read at once (default: one a processor)",
     )
+
+
+def _kinds(text):
+    """A type of argument: names divided by commas."""
+    return [kind.strip() for kind in text.split(",") if kind.strip()]
 
 
 def run(settings):

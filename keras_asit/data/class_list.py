@@ -5,6 +5,7 @@ from collections import Counter
 
 from keras_asit.data.csv_source import csv_rows, fields_problem
 from keras_asit.data.manifest_error import ManifestError
+from keras_asit.data.manifest_text import cell_fault, name_fault
 
 _COLUMNS = ("index", "mid", "display_name")
 
@@ -34,12 +35,12 @@ def read_class_list(labels):
         if count > 1
     ]
     problems += [
-        f"class {name!r}: expected a name without outer spaces"
+        f"class {name!r:.200}: {fault} in it"
         for name in names
-        if not name or name != name.strip()
+        if (fault := name_fault(name))
     ]
     if problems:
-        raise ManifestError("by the given labels", problems)
+        raise ManifestError("given", problems)
     return names, {name: name for name in names}
 
 
@@ -80,6 +81,8 @@ def _faults(row, line, lines):
         first = lines[name].setdefault(row[name], line)
         if not row[name]:
             faults.append(f"the {name} is empty")
+        elif fault := cell_fault(row[name]):
+            faults.append(f"{fault} in the {name} {row[name]!r:.200}")
         elif first != line:
             faults.append(f"{name} {row[name]!r} is also in line {first}")
     return faults

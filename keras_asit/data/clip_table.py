@@ -7,11 +7,10 @@ from collections import Counter
 from keras_asit.data.clip_paths import Confinement, resolve
 from keras_asit.data.manifest import Manifest
 from keras_asit.data.manifest_error import ManifestError
-from keras_asit.data.manifest_text import is_text, printable
+from keras_asit.data.manifest_text import cell_fault, printable
 
 BLOCK = 1000  # rows that a source hands over at a time: they fit the processor's cache
 _OFTEN_EQUAL = 10_000  # different cells do not prove that a column's cells are unique
-_NO_TEXT = "a NUL byte or text that is not UTF-8"
 _LINKS_LOOKED_UP = 10_000  # clips of a set whose own links are looked up at once
 
 
@@ -28,19 +27,21 @@ class ClipTable:
             they come.
 
     Attributes:
+        aliases: As given.
         name_row: Function of the number of a row: how a problem calls that row.
         without_rows: The problem of a source that has no rows.
         divider: What stands between the names in the text of a label.
+        multi_label: As of `Manifest`.
         paths: Those of the rows so far, absolute.
     """
 
     def __init__(self, root, allow_outside, aliases=None):
         self.name_row = "row {}".format
         self.without_rows = "no rows: expected at least one clip"
-        self.divider = ";"
+        self.divider, self.multi_label = ";", False
         self.root, self.allow_outside = os.path.abspath(root), allow_outside
         self._confinement = None if allow_outside else Confinement(root)
-        self._aliases, self._names = aliases, {}
+        self.aliases, self._names = aliases, {}
         self._known_labels, self._label_faults = {}, {}
         self.paths = []
         self._rows, self._label_lists, self._columns = array("q"), [], {}
@@ -59,6 +60,7 @@ class ClipTable:
             paths: Paths as written, strings.
             labels: Text with names and dividers, or a tuple of names, each.
             columns: Dict of the other columns, strings. Each block has the same.
+                Spaces around a cell are no part of it: " 1" and "1" are one fold.
         """
         resolved = resolve(paths, self.root)
         self._rows.extend(rows)
@@ -67,6 +69,7 @@ class ClipTable:
         self._check_names(rows, paths, resolved)
         self._add_labels(rows, labels)
         for name, cells in columns.items():
+            cells = [*map(str.strip, cells)]
             self._check_cells(rows, name, cells)
             self._columns.setdefault(name, _Column()).extend(cells)
 
@@ -95,6 +98,7 @@ class ClipTable:
             columns,
             self.root,
             self.allow_outside,
+            self.multi_label,
         )
 
     def _refuse(self, row, text):
@@ -102,19 +106,19 @@ class ClipTable:
         self.problem(text, row)
 
     def _check_texts(self, rows, paths):
-        if all(map(str.strip, paths)) and is_text("".join(paths)):
+        if all(map(str.strip, paths)) and not cell_fault("".join(paths)):
             return
         for row, path in zip(rows, paths):
             if not path.strip():
                 self._refuse(row, "the path is empty")
-            elif not is_text(path):
-                self._refuse(row, f"{_NO_TEXT} in the path {printable(path)}")
+            elif fault := cell_fault(path):
+                self._refuse(row, f"{fault} in the path {printable(path)}")
 
     def _check_cells(self, rows, name, cells):
-        if not is_text("".join(cells)):
+        if cell_fault("".join(cells)):
             for row, cell in zip(rows, cells):
-                if not is_text(cell):
-                    self.problem(f"{_NO_TEXT} in {name} {printable(cell)}", row)
+                if fault := cell_fault(cell):
+                    self.problem(f"{fault} in {name} {printable(cell)}", row)
 
     def _check_names(self, rows, paths, resolved):
         if self._confinement is None:
@@ -171,13 +175,13 @@ class ClipTable:
         """The names of a label, each once; equal names are one object."""
         names = label.split(self.divider) if isinstance(label, str) else label
         names = dict.fromkeys(filter(None, map(str.strip, names)))
-        if not is_text("".join(names)):
-            self._label_faults[label] = f"{_NO_TEXT} in the labels {list(names)}"
-        if self._aliases is None:
+        if fault := cell_fault("".join(names)):
+            self._label_faults[label] = f"{fault} in the labels {list(names)}"
+        if self.aliases is None or fault:
             return tuple(self._names.setdefault(name, name) for name in names)
-        if unknown := [name for name in names if name not in self._aliases]:
+        if unknown := [name for name in names if name not in self.aliases]:
             self._label_faults[label] = f"unknown labels {unknown}"
-        return tuple(dict.fromkeys(self._aliases.get(name, name) for name in names))
+        return tuple(dict.fromkeys(self.aliases.get(name, name) for name in names))
 
 
 class _Column:
@@ -204,6 +208,11 @@ def header_problems(names):
         f"column {i} has no name (pandas writes one unless index=False)"
         for i, name in enumerate(names, 1)
         if not name
+    ]
+    problems += [
+        f"a line break in the name of column {i}, {printable(name)}"
+        for i, name in enumerate(names, 1)
+        if "\n" in name or "\r" in name
     ]
     problems += [
         f"{count} columns are called {name!r}"

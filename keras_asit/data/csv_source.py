@@ -23,6 +23,9 @@ _LOOKED_AT = 4096  # bytes
 def read_csv(path, table):
     """Fill a table from the columns `path`, `label` or `labels`, and any others.
 
+    Spaces around a cell are no part of it. A column `labels` makes a set multi-label,
+    even if each of its clips has one.
+
     Args:
         path: The file.
         table: A `ClipTable`.
@@ -33,6 +36,7 @@ def read_csv(path, table):
     table.name_row = "line {}".format
     rows = csv_rows(path, table.problem)
     header = [name.strip() for name in next(rows, (1, []))[1]]
+    table.multi_label = "labels" in header
     if divider := _other_divider(header):
         text = f"its fields are divided by {divider!r}: save it as a CSV with commas"
         raise ManifestError(path, [text])
@@ -42,7 +46,7 @@ def read_csv(path, table):
         lines, cells = _of_right_width(block, len(header), table)
         columns = dict(zip(header, zip(*cells)))
         if "path" in columns:
-            paths = columns.pop("path")
+            paths = [*map(str.strip, columns.pop("path"))]
             labels = columns.pop("label", None) or columns.pop("labels", None)
             table.add(lines, paths, labels or [""] * len(paths), columns)
 
@@ -86,18 +90,23 @@ def _check_beginning(path):
 
 def _numbered(file, problem):
     broken = set()
-    reader = csv.reader(_checked(file, problem, broken))
+    # Strict: else a quote that is not closed takes all rows to the end of the file.
+    reader = csv.reader(_checked(file, problem, broken), strict=True)
     header, line = None, 1
-    try:
-        for row in reader:
-            last = reader.line_num
-            is_broken = broken and not broken.isdisjoint(range(line, last + 1))
-            if row and not (is_broken and header):
-                header = header or row
-                yield line, row
-            line = last + 1
-    except csv.Error as error:
-        problem(f"not a readable CSV: {error}. Is a quote not closed?", line)
+    while True:
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            problem(f"not a readable CSV: {error}. Is a quote not closed?", line)
+            row = [] if header else None  # what comes after may have problems, too
+        if row is None:
+            return
+        last = reader.line_num
+        is_broken = broken and not broken.isdisjoint(range(line, last + 1))
+        if row and not (is_broken and header):
+            header = header or row
+            yield line, row
+        line = last + 1
 
 
 def _checked(lines, problem, broken):

@@ -8,6 +8,7 @@ from keras_asit.data.clip_paths import Confinement
 from keras_asit.data.clip_table import BLOCK
 from keras_asit.data.manifest_text import printable
 
+_PARTS = {"train", "valid", "validation", "val", "dev", "test", "eval"}  # of a set
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3")
 
 
@@ -16,7 +17,8 @@ def read_folder(root, table):
 
     Hidden files and folders (`._1.wav`, `.git`, `__MACOSX`) and files of other kinds
     are passed over. A link to a folder inside is, too: its clips are listed where
-    they are. One to a folder outside is followed where that is allowed.
+    they are. One to a folder outside is followed where that is allowed. Folders of
+    `train`, `test` and the like alone are refused: they would be the classes.
 
     Args:
         root: Absolute path of the folder.
@@ -24,14 +26,21 @@ def read_folder(root, table):
     """
     table.name_row = lambda row: f"file {os.path.relpath(table.paths[row], root)!r}"
     scan = _Scan(root, table.problem, table.allow_outside)
-    paths, labels = [], []
+    paths, labels, classes = [], [], set()
     for folder, names in tqdm(scan.folders(), unit=" folders", delay=5, leave=False):
         paths += [folder + name for name in names]
-        labels += [tuple(folder.split(os.sep)[:-1][:1])] * len(names)
+        label = tuple(folder.split(os.sep)[:-1][:1])
+        labels += [label] * len(names)
+        classes.update(label if names else ())
         if len(paths) >= BLOCK:
             _add(paths, labels, table)
             paths, labels = [], []
     _add(paths, labels, table)
+    if classes and {name.lower() for name in classes} <= _PARTS:
+        table.problem(
+            f"folders {sorted(classes)} would be the classes: give one of them, or a "
+            "CSV with the columns path, label and split"
+        )
     others = f", only others such as {scan.other}" if scan.other else ""
     table.without_rows = (
         f"no audio files ({', '.join(AUDIO_SUFFIXES)}) below it{others}: expected at "
@@ -88,7 +97,8 @@ class _Scan:
             self._refuse(entry, folder)
             return False
         real = os.path.realpath(entry.path)
-        if real in self._followed:
+        shared = (os.path.commonpath([real, old]) for old in self._followed)
+        if any(folder == real or folder in self._followed for folder in shared):
             link = printable(folder + entry.name)
             self._problem(f"link {link}: to a folder that is already listed")
             return False

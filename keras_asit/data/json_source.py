@@ -6,6 +6,7 @@ from reprlib import repr as short
 from keras_asit.data.clip_table import BLOCK
 from keras_asit.data.manifest import OWN_COLUMNS
 from keras_asit.data.manifest_error import ManifestError
+from keras_asit.data.manifest_text import name_fault
 
 _OWN_KEYS = ("wav", "labels")
 _UTF_16 = ("\udcff\udcfe", "\udcfe\udcff")  # its first two bytes, read as UTF-8
@@ -30,6 +31,9 @@ def read_json(path, table):
     names = dict.fromkeys(name for own in keys for name in own if name not in _OWN_KEYS)
     if clash := [name for name in names if name in OWN_COLUMNS]:
         table.problem(f"keys {clash} beside `wav` and `labels`: rename or remove them")
+    for name in names:
+        if fault := name_fault(name):
+            table.problem(f"{fault} in the key {name!r:.200}: rename it")
     names = [name for name in names if name not in clash]
     for first in range(0, len(rows), BLOCK):
         block = rows[first : first + BLOCK]
@@ -85,7 +89,8 @@ def _add(block, first, names, table):
         cells = {k: [r.get(k, "") for r in rows] for k in (*_OWN_KEYS, *names)}
     nothing = [""] * len(numbers)
     columns = {k: [*map(_text, cells.get(k, nothing))] for k in names}
-    table.add(numbers, cells["wav"], cells.get("labels", nothing), columns)
+    paths = [*map(str.strip, cells["wav"])]
+    table.add(numbers, paths, cells.get("labels", nothing), columns)
 
 
 def _regular(block):

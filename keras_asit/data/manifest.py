@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_asit.data.clip_paths import Confinement
 from keras_asit.data.manifest_error import ManifestError
+from keras_asit.data.manifest_text import printable
 from keras_asit.data.manifest_writing import write_csv
 from keras_asit.data.targets import names_of, targets_of
 
@@ -27,10 +28,12 @@ class Manifest:
         root: Folder that relative paths were resolved against.
         allow_outside: Whether clips may lie outside `root`. What a program lists
             itself is trusted; `read_manifest` passes on what it was told.
+        multi_label: Whether clips may have several labels, even where none has.
 
     Attributes:
         labels: Object array `[N]`: strings (`""` without a label) when no
             clip has more than one label, else tuples of strings.
+        is_multi_label: Whether some clip has, or may have, more than one label.
 
     Raises:
         ValueError: for a class name in place of a sequence of them, when labels
@@ -53,6 +56,7 @@ class Manifest:
         columns=None,
         root="",
         allow_outside=True,
+        multi_label=False,
     ):
         if not allow_outside and not root:
             raise ValueError("Expected a root, which clips are not to leave")
@@ -62,7 +66,9 @@ class Manifest:
         if class_names is None:
             class_names = sorted({name for names in label_lists for name in names})
         self.class_names = list(class_names)
-        if any(len(names) > 1 for names in label_lists):
+        has_several = any(len(names) > 1 for names in label_lists)
+        self.is_multi_label = bool(multi_label or has_several)
+        if has_several:
             self.labels = _object_array(tuple(names) for names in label_lists)
         else:
             self.labels = _object_array(n[0] if n else "" for n in label_lists)
@@ -87,6 +93,7 @@ class Manifest:
         part.paths, part.labels = self.paths[indices], self.labels[indices]
         part.columns = {k: column[indices] for k, column in self.columns.items()}
         part.class_names = self.class_names
+        part.is_multi_label = self.is_multi_label
         part.root, part.allow_outside = self.root, self.allow_outside
         return part
 
@@ -126,18 +133,13 @@ class Manifest:
         """The class names of one clip as a tuple: none, one or many."""
         return names_of(self.labels[index])
 
-    @property
-    def is_multi_label(self):
-        """Whether some clip has more than one label."""
-        return any(isinstance(label, tuple) for label in self.labels[:1])
-
     def targets(self, class_names=None, multi_label=None):
         """What a classifier is trained towards, as one array.
 
         Args:
             class_names: Order of the classes; the manifest's by default.
-            multi_label: True for multi-hot targets; by default when some
-                clip has more than one label.
+            multi_label: True for multi-hot targets; by default as
+                `is_multi_label`.
 
         Returns:
             int32 `[N]`, or multi-hot float32 `[N, C]`.
@@ -183,15 +185,15 @@ class Manifest:
         if inside is not None:
             led_out = [path for path in self.paths if not inside.holds(path)]
             if led_out:
-                problems = [f"{path} {inside.refusal(path)}" for path in led_out]
+                problems = [f"{printable(p)} {inside.refusal(p)}" for p in led_out]
                 raise ManifestError(self.root, problems)
 
     def write_csv(self, path):
         """Write the CSV that `read_manifest` reads: all of it, or nothing.
 
         Paths are relative to the CSV's folder where they lie in it. Several labels
-        of a clip are joined by `;`. Class names that no clip has are not kept:
-        give `labels` when reading.
+        of a clip are joined by `;`, in a column `labels`. Class names that no clip
+        has are not kept: give `labels` when reading.
 
         Args:
             path: The file; an existing one is replaced.

@@ -13,6 +13,7 @@ from keras_asit.data.folder_source import AUDIO_SUFFIXES, read_folder
 from keras_asit.data.json_source import read_json
 from keras_asit.data.manifest import Manifest
 from keras_asit.data.manifest_error import ManifestError
+from keras_asit.data.manifest_text import printable
 
 __all__ = ["AUDIO_SUFFIXES", "as_manifest", "read_manifest"]
 
@@ -20,13 +21,15 @@ __all__ = ["AUDIO_SUFFIXES", "as_manifest", "read_manifest"]
 def read_manifest(path, labels=None, allow_outside=False, root=None):
     """Read a list of clips: a CSV, an AST-style JSON, a folder, or a DataFrame.
 
-    - CSV: a column `path`, relative to the CSV's folder; `label` (or
-      `labels`) with none, one, or many names divided by `;`; any others.
+    - CSV: a column `path`, relative to the CSV's folder; `label` with none, one, or
+      many names divided by `;`, or `labels`, which makes the set multi-label even
+      if each clip has one; any others. Spaces around a cell are no part of it.
     - JSON: `{"data": [{"wav": ..., "labels": "/m/09x0r,/m/05zppz"}]}`, the
       form that AST, SSAST and ASiT use, best with its label CSV.
     - Folder: every audio file below it, labelled by its first folder, but
       for hidden ones (`._1.wav`, `__MACOSX`). A folder that holds a
-      `manifest.csv` is read by that.
+      `manifest.csv` is read by that. One of `train`, `test` and the like alone is
+      refused: these are no classes.
     - DataFrame of pandas: the columns of a CSV; labels may be lists, too.
 
     Audio files are not opened here: the datasets skip and count those that
@@ -61,8 +64,8 @@ def read_manifest(path, labels=None, allow_outside=False, root=None):
         source, read, folder = _file_source(path)
     if root is not None and read is read_folder:
         raise ValueError(f"Expected no root for a folder. Received: root={root!r}")
-    names, aliases = read_class_list(labels)
-    table = ClipTable(root or folder, allow_outside, aliases)
+    table = ClipTable(root or folder, allow_outside)
+    names = _class_names(labels, table)
     with _no_garbage_collection():
         read(path if read is read_dataframe else source, table)
         return table.manifest(source, names)
@@ -82,6 +85,17 @@ def as_manifest(source):
     if not paths:
         raise ValueError("Expected at least one audio path. Received: an empty list")
     return Manifest(resolve(paths, os.getcwd()))
+
+
+def _class_names(labels, table):
+    """Every class in order, or None; what is wrong with them is a table's problem."""
+    try:
+        names, table.aliases = read_class_list(labels)
+    except ManifestError as error:
+        for text in error.problems:
+            table.problem(f"labels {printable(error.source)}: {text}")
+        return None
+    return names
 
 
 def _file_source(path):

@@ -52,8 +52,8 @@ def load_task(settings):
         each.check_links()
     if manifest.is_multi_label:
         raise ValueError(
-            f"Expected one label a clip in {source}; received clips with several. "
-            "Keep one of them, or leave those clips out."
+            f"Expected one label a clip in {source}; received clips with several, or a "
+            "column labels. Keep one label each, in a column label."
         )
     if not np.any(manifest.labels != ""):
         raise ValueError(

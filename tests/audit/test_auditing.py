@@ -91,7 +91,8 @@ def test_one_of_each_fault(one_of_each, tmp_path):
         ],
     }
     copies = [clip["detail"] for clip in report["findings"]["duplicate"]["first"]]
-    assert copies == ["as good.wav", "as test copy.wav"]
+    differ = "; labels differ"
+    assert copies == [f"as good.wav{differ}", f"as test copy.wav{differ}"]
     leaks = [clip["detail"] for clip in report["findings"]["leaking"]["first"]]
     assert leaks[1:3] == [
         "this audio is in split test, train; speaker s7 is in split test, train",
@@ -132,7 +133,7 @@ def test_lists_of_clips(one_of_each, tmp_path):
         "copy.flac": "duplicate",
         "train copy.flac": "duplicate",
     }
-    assert dropped["copy.flac"]["detail"] == "as good.wav"
+    assert dropped["copy.flac"]["detail"] == "as good.wav; labels differ"
     assert dropped["broken.wav"]["detail"]
     findings = rows(tmp_path / "out" / "findings.csv")
     assert len(findings) == sum(f["clips"] for f in report["findings"].values())
@@ -247,54 +248,56 @@ def test_clips_shorter_than_a_frame(write_set, noise, tmp_path):
     assert report["log_mel"] is None and report["kept"]["clips"] == 1
 
 
-@pytest.mark.parametrize(
-    ("options", "reason"),
-    [
-        ({"sample_rate": 0}, "sample_rate is 1000 to 768000 Hz; received 0"),
-        ({"group": "singer"}, "a column of the manifest, of ['fold']; received 'sing"),
-        ({"drop": ["loud"]}, "drop is of"),
-        ({"fbank_clips": 0}, "fbank_clips is 1 or more; received 0"),
-        ({"workers": 0}, "workers is 1 or more; received 0"),
-    ],
-)
-def test_wrong_arguments_leave_no_folder(write_set, noise, tmp_path, options, reason):
-    path = write_set({"a.wav": noise(0)}, fold=["1"])
-    with pytest.raises(ValueError) as error:
-        run(path, tmp_path / "out", **options)
-    assert reason in str(error.value)
-    assert not (tmp_path / "out").exists()
+def test_a_page_that_fails_leaves_all_else(one_of_each, tmp_path, monkeypatch):
+    def fail(report, facts):
+        raise RuntimeError("no page")
+
+    monkeypatch.setattr(auditing, "page", fail)
+    with pytest.raises(RuntimeError, match="no page"):
+        run(one_of_each, tmp_path)
+    assert len(rows(tmp_path / "manifest.csv")) == 5
+    assert json.loads((tmp_path / "report.json").read_text())["kept"]["clips"] == 5
 
 
-def test_class_names_that_no_manifest_can_hold(write_set, noise, tmp_path):
-    path = write_set({"a.wav": noise(0)})
-    manifest = Manifest([str(path.parent / "a.wav")], [("rain; hail",)])
-    with pytest.raises(ValueError, match=r"without `;`.*rain; hail"):
-        run(manifest, tmp_path / "out")
+def test_the_classes_keep_their_order(write_set, noise, tmp_path):
+    clips = {"a.wav": noise(0), "b.wav": noise(1), "c.wav": None}
+    path = write_set(clips, label=["x", "y", "z, z"])
+
+    def classes(out, **options):
+        report = run(path, tmp_path / out, **options)
+        labels = tmp_path / out / "labels.csv" if report["needs_labels"] else None
+        cleaned = tmp_path / out / "manifest.csv"
+        return read_manifest(cleaned, root=path.parent, labels=labels).class_names
+
+    assert classes("1", labels=["y", "x", "z, z", "w"]) == ["y", "x", "z, z", "w"]
+    assert classes("2") == ["x", "y", "z, z"]  # one has no clip any more
+    clips.pop("c.wav")
+    path = write_set(clips, folder="whole", label=["x", "y"])
+    assert not run(path, tmp_path / "3")["needs_labels"]
 
 
-def test_no_manifest(tmp_path):
-    with pytest.raises(ManifestError, match="no such file"):
-        run(tmp_path / "absent.csv", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+def test_two_sets_of_the_same_names(write_set, noise, tmp_path):
+    """Of the same sizes and times, audited to the same folder."""
+    reports = []
+    for folder, level in [("one", 0.3), ("two", 0.03)]:
+        path = write_set({"a.wav": noise(0, level=level)}, folder=folder)
+        os.utime(path.parent / "a.wav", ns=(0, 10**18))
+        outs = tmp_path / "out", tmp_path / folder / "out"
+        reports.append([run(path, out) for out in outs])
+    for shared, own in reports:
+        assert shared["log_mel"] == own["log_mel"]
+        assert shared["peak_dbfs"] == own["peak_dbfs"]
+    assert reports[0][0]["log_mel"] != reports[1][0]["log_mel"]
 
 
-def test_no_other_manifest_is_replaced(write_set, noise, tmp_path):
-    path = write_set({"a.wav": noise(0)})
-    text = path.read_text()
-    for source in (path, path.parent, read_manifest(path)):
-        with pytest.raises(ValueError, match="would replace"):
-            run(source, path.parent)
-    assert path.read_text() == text
-    run(path, tmp_path / "out")
-    with pytest.raises(ValueError, match="would replace"):
-        run(tmp_path / "out" / "manifest.csv", tmp_path / "out", root=path.parent)
-    run(path, tmp_path / "out")
-
-
-def test_a_file_where_the_folder_should_be(write_set, noise, tmp_path):
-    (tmp_path / "out").touch()
-    with pytest.raises(ValueError, match="Cannot make the folder"):
-        run(write_set({"a.wav": noise(0)}), tmp_path / "out")
+def test_a_path_that_stands_twice_is_a_duplicate(write_set, noise, tmp_path):
+    path = str(write_set({"a.wav": noise(0)}).parent / "a.wav")
+    manifest = Manifest([path, path], [("x",), ("y",)])
+    report = run(manifest, tmp_path / "out")
+    [found] = report["findings"]["duplicate"]["first"]
+    assert found["detail"].endswith("a.wav; labels differ")
+    assert report["kept"]["clips"] == 1
+    assert run(manifest, tmp_path / "out", drop=[])["kept"]["clips"] == 2
 
 
 def test_names_of_the_public():

@@ -1,6 +1,7 @@
 """The facts of one clip."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -101,6 +102,35 @@ def test_a_loud_tone_is_not_clipped_and_an_overdriven_one_is(tmp_path):
     assert measure(eight)["clipped"] == pytest.approx(2 / 3, abs=0.05)
 
 
+@pytest.mark.parametrize("subtype", ["ULAW", "ALAW", "PCM_U8"])
+def test_full_scale_is_that_of_the_coding(tmp_path, subtype):
+    tone = np.sin(2 * np.pi * 440 * np.arange(RATE) / RATE)
+    over = write(tmp_path / "1.wav", np.clip(2 * tone, -1, 1), subtype=subtype)
+    assert measure(over)["clipped"] == pytest.approx(2 / 3, abs=0.05)
+    below = write(tmp_path / "2.wav", 0.9 * tone, subtype=subtype)
+    assert measure(below)["clipped"] == 0
+
+
+@pytest.mark.parametrize("block", [1, 2, 3, 7, 100])
+def test_clipped_samples_are_counted_in_blocks(monkeypatch, block):
+    wave = np.random.default_rng(0).choice([-1.0, 0.0, 1.0], 500, p=[0.4, 0.1, 0.5])
+    whole = facts.clipped_share(wave)
+    monkeypatch.setattr(facts, "_BLOCK", block)
+    assert facts.clipped_share(wave) == whole > 0.3
+
+
+def test_a_long_clip_takes_little_more_than_its_samples(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.wav", np.ones(1_000_000), subtype="PCM_16")
+    monkeypatch.setattr(facts, "_BLOCK", 1 << 12)
+    wave, rate = facts.read(path)
+    monkeypatch.setattr(facts, "read", lambda path: (wave, rate))
+    tracemalloc.start()
+    assert measure(path)["clipped"] == 1
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < wave.nbytes / 8
+
+
 def test_look_at(tmp_path):
     path = write(tmp_path / "a.wav", noise())
     found = look_at(path)
@@ -146,7 +176,7 @@ def test_a_path_that_the_system_refuses():
 def test_table():
     table = Facts(["/x/a.wav", "/x/b.wav", "/y/c.wav"], "/x")
     assert [table.name(row) for row in range(3)] == ["a.wav", "b.wav", "/y/c.wav"]
-    assert [table.path(table.name(row)) for row in range(3)] == table.paths
+    assert [table.key(row) for row in range(3)] == table.paths
     good = {
         "size": 5,
         "mtime": 7,

@@ -17,7 +17,7 @@ from keras_asit.data import Manifest
 pytestmark = pytest.mark.backend_free
 
 
-def find(clips, sample_rate=None, group=None, **columns):
+def find(clips, sample_rate=None, group=None, labels=None, **columns):
     """`Findings` of clips given as changes of a good one, each other audio."""
     paths = [f"/x/{i}.wav" for i in range(len(clips))]
     facts = Facts(paths, "/x")
@@ -26,7 +26,7 @@ def find(clips, sample_rate=None, group=None, **columns):
         good.update({"peak": 0.5, "rms": 0.1, "clipped": 0.0, "format": "WAV"})
         good["audio"] = f"{row:016x}"
         facts.set(row, None if changes is None else {**good, **changes})
-    manifest = Manifest(paths, columns=columns, root="/x")
+    manifest = Manifest(paths, labels, columns=columns, root="/x")
     return Findings(manifest, facts, sample_rate, group)
 
 
@@ -156,6 +156,54 @@ def test_what_is_dropped():
     }
     assert findings.to_drop(["wrong-rate"]) == {2: "wrong-rate", 4: "wrong-rate"}
     assert findings.to_drop([]) == {}
+
+
+def test_of_copies_in_two_folds_one_stays():
+    same = {"audio": "aa"}
+    findings = find([same, {}, {}, same, same], fold=["1", "1", "1", "2", "3"])
+    assert findings.rows["leaking"].tolist() == [0, 3, 4]
+    both = findings.to_drop(["duplicate", "leaking"])
+    assert both == {3: "duplicate", 4: "duplicate"}
+
+
+def test_of_a_group_that_leaks_in_two_ways_one_side_stays():
+    findings = find(
+        [{}] * 5,
+        group="speaker",
+        split=["test", "train", "train", "train", "test"],
+        fold=["2", "1", "2", "2", "2"],
+        speaker=["s", "s", "t", "u", "v"],
+    )
+    assert [leak.mask.sum() for leak in findings.leaks] == [0, 2, 0, 2]
+    assert findings.to_drop(["leaking"]) == {1: "leaking"}
+
+
+@pytest.mark.parametrize("kinds", [["leaking"], ["duplicate", "leaking"]])
+@pytest.mark.parametrize("group", [None, "speaker"])
+def test_nothing_leaks_any_more_and_no_audio_is_lost(kinds, group):
+    rng = np.random.default_rng(0)
+    audio = rng.integers(0, 40, 100)
+    clips = [{"audio": f"{number:x}"} for number in audio]
+    columns = {
+        "split": rng.choice(["train", "test"], 100),
+        "fold": rng.choice(["1", "2", "3"], 100),
+        "speaker": rng.integers(0, 50, 100),
+    }
+    dropped = find(clips, group=group, **columns).to_drop(kinds)
+    rows = [row for row in range(100) if row not in dropped]
+    kept = {name: values[rows] for name, values in columns.items()}
+    again = find([clips[row] for row in rows], group=group, **kept)
+    assert dropped and not len(again.rows["leaking"])
+    if group is None:
+        assert set(audio[rows]) == set(audio)
+
+
+def test_copies_with_other_labels():
+    same = {"audio": "aa"}
+    labels = [("dog", "rain"), ("rain", "dog"), ("dog",), ()]
+    findings = find([same] * 4, labels=labels)
+    details = [findings.detail("duplicate", row) for row in (1, 2, 3)]
+    assert details == ["as 0.wav", *["as 0.wav; labels differ"] * 2]
 
 
 def test_decibels():

@@ -43,7 +43,8 @@ def test_the_same_audio_across_folds():
     assert (leak.shared, leak.division, leak.number) == ("audio", "fold", 1)
     assert leak.detail(0) == "this audio is in fold 1, 2, 3"
     # Fold 3 is the smallest: the clip in it stays.
-    assert leak.spare.tolist() == [True, False, True, False, False, False]
+    everything = np.ones(6, bool)
+    assert leak.spare(everything).tolist() == [True, False, True, False, False, False]
 
 
 def test_a_group_across_splits():
@@ -55,7 +56,7 @@ def test_a_group_across_splits():
     assert not audio.mask.any() and audio.number == 0
     assert speaker.mask.tolist() == [True, True, True, False, False, False]
     assert speaker.detail(1) == "speaker ann is in split test, train"
-    assert speaker.spare.tolist() == [True, True, False, False, False, False]
+    assert speaker.spare(np.ones(6, bool)).tolist() == [True, True] + [False] * 4
 
 
 def test_clips_that_cannot_be_read_do_not_leak():

@@ -49,6 +49,13 @@ def test_spectrum():
     assert np.diff(places, 2).max() < 0  # high frequencies are drawn closer
 
 
+def test_names_are_no_formulas():
+    figure = plots.label_counts({"cash $_$ x": 1, r"$\frac$": 2})
+    figure.canvas.draw()
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert names == [r"$\frac$", "cash $_$ x"]
+
+
 def test_few_classes_are_named_and_many_are_a_curve():
     [axes] = plots.label_counts({"a": 3, "b": 9, "": 1, "x" * 50: 4}).axes
     names = [label.get_text() for label in axes.get_yticklabels()]

@@ -11,6 +11,7 @@ pytestmark = pytest.mark.backend_free
 REPORT = {
     "source": "set/manifest.csv",
     "read_with": "root='set'",
+    "needs_labels": False,
     "clips": 1200,
     "readable": 1199,
     "hours": 3.25,
@@ -95,6 +96,25 @@ def test_whole_text(report):
     assert summary(report, "out") == TEXT
     assert max(map(len, TEXT.splitlines())) <= 80
     assert "Written" not in summary(report)
+
+
+def test_how_the_cleaned_manifest_keeps_its_classes(report):
+    report["needs_labels"] = True
+    line = "read_manifest('out/manifest.csv', root='set', labels='out/labels.csv')"
+    assert line in summary(report, "out")
+    report["read_with"] = ""
+    line = "read_manifest('out/manifest.csv', labels='out/labels.csv')"
+    assert line in summary(report, "out")
+
+
+def test_nothing_moves_the_cursor(report):
+    odd = "\x1b[2J\x1b]0;pwned\x07"
+    report.update(source=odd, formats={odd: 1199}, divisions={"fold": {odd: 1}})
+    report["findings"]["broken"]["first"][0]["path"] = odd
+    report["leaks"][0]["shared"] = odd
+    text = summary(report, "out")
+    assert all(map(str.isprintable, text.splitlines()))
+    assert text.count("pwned") == 5
 
 
 def test_equal_values_are_said_once(report):

@@ -43,9 +43,10 @@ def test_a_list_of_names():
     assert read_class_list(range(2))[0] == ["0", "1"]
     assert problems_of(["dog", "", " cow", "dog"]) == [
         "class 'dog' is there 2 times",
-        "class '': expected a name without outer spaces",
-        "class ' cow': expected a name without outer spaces",
+        "class '': no letter in it",
+        "class ' cow': outer spaces in it",
     ]
+    assert problems_of(["a\nb"]) == [r"class 'a\nb': a line break in it"]
 
 
 def test_all_problems_of_a_label_csv_at_once(tmp_path):
@@ -72,6 +73,14 @@ def test_all_problems_of_a_label_csv_at_once(tmp_path):
         "line 8: display_name 'A' is also in line 2",
         "line 9: expected 3 fields, received 4: is a comma not in quotes?",
         "line 10: expected 3 fields, received 1",
+    ]
+
+
+def test_a_line_break_in_a_name(tmp_path):
+    text = 'index,mid,display_name\n0,/m/a,"A\nB"\n1,/m/b,"C\n2,/m/c,D\n'
+    assert problems_of(write(tmp_path, text)) == [
+        r"line 2: a line break in the display_name 'A\nB'",
+        "line 4: not a readable CSV: unexpected end of data. Is a quote not closed?",
     ]
 
 

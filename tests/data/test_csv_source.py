@@ -40,11 +40,59 @@ def test_many_labels_and_none(tmp_path):
 
 def test_forms_of_a_csv(tmp_path):
     """A byte order mark, spaces in the header, blank lines, quotes, other line ends."""
-    text = '\ufeffpath , label\r\n\r\n"a,""1"".wav",x\r\n"two\r\nlines.wav",y\r\n'
+    text = '\ufeffpath , label\r\n\r\n"a,""1"".wav",x\r\n b.wav ,y\r\n'
     manifest = read_manifest(write(tmp_path / "m.csv", text))
     names = [os.path.relpath(path, tmp_path) for path in manifest.paths]
-    assert names == ['a,"1".wav', "two\r\nlines.wav"]
+    assert names == ['a,"1".wav', "b.wav"]
     assert manifest.labels.tolist() == ["x", "y"]
+
+
+def test_spaces_around_cells_are_no_part_of_them(tmp_path):
+    text = "path, label, fold\na.wav, dog, 1\n b.wav, dog,1\n"
+    manifest = read_manifest(write(tmp_path / "m.csv", text))
+    assert manifest.where(fold=1, label="dog").paths.tolist() == [
+        str(tmp_path / "a.wav"),
+        str(tmp_path / "b.wav"),
+    ]
+
+
+def test_a_column_of_labels_is_multi_label(tmp_path):
+    """Also when the clips with several were left out."""
+    text = "path,labels\na.wav,x;y\nb.wav,x\nc.wav,\n"
+    manifest = read_manifest(write(tmp_path / "m.csv", text)).take([1, 2])
+    manifest.write_csv(tmp_path / "part.csv")
+    part = read_manifest(tmp_path / "part.csv", labels=["x", "y"])
+    assert part.is_multi_label and part.take([1]).is_multi_label
+    assert part.targets().tolist() == [[1, 0], [0, 0]]
+    text = "path,label\na.wav,x\n"
+    assert not read_manifest(write(tmp_path / "m.csv", text)).is_multi_label
+
+
+@pytest.mark.parametrize(
+    "rows, wanted",
+    [
+        # To the end of the file, or to the next quote; what comes after is read.
+        ('b,"x\nc,y\nd,z\n', ["line 3: not a readable CSV: unexpected end of data"]),
+        (
+            'b,"x\nc,"y"\nd,z\n,w\n',
+            ["line 3: not a readable CSV: ',' expected", "line 6: the path is empty"],
+        ),
+        ('b,"12" vinyl\n', ["line 3: not a readable CSV: ',' expected"]),
+        ('b,"x\nc,"\n', [r"line 3: a line break in the labels ['x\nc,']"]),
+        ('"b\rc",x\n', [r"line 3: a line break in the path 'b\rc'"]),
+    ],
+)
+def test_quotes_that_are_not_closed(tmp_path, rows, wanted):
+    problems = problems_of(write(tmp_path / "m.csv", "path,label\na,x\n" + rows))
+    assert len(problems) == len(wanted)
+    assert all(map(str.startswith, problems, wanted))
+
+
+def test_line_breaks_in_other_cells_and_in_the_header(tmp_path):
+    path = write(tmp_path / "m.csv", 'path,"no\nte"\na,"b\nc"\n')
+    problems = problems_of(path)
+    assert problems[0] == r"a line break in the name of column 2, 'no\nte'"
+    assert problems[1].endswith(r"'b\nc'") and len(problems) == 2
 
 
 def test_rows_are_named_by_their_first_line(tmp_path):
@@ -120,7 +168,8 @@ def test_rows_are_counted_even_without_a_path(tmp_path):
         (b'{"data": []}', "has to end in .json"),
         (bytes(10_000), "no text"),
         (b'path\n"' + b"a" * 200_000, "line 2: not a readable CSV: field larger"),
-        (b'path,label\n"a.wav,x\nb.wav,y\n', "over several lines: is a quote not"),
+        (b'path,label\n"a.wav,x\nb.wav,y\n', "unexpected end of data. Is a quote not"),
+        (b'path,label\n"a.wav,x\nb.wav,y"\n', "over several lines: is a quote not"),
     ],
 )
 def test_what_is_no_csv(tmp_path, content, problem):

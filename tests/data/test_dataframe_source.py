@@ -125,6 +125,30 @@ def test_every_problem_with_its_row():
     assert all(map(str.startswith, problems, wanted))
 
 
+def test_cells_that_hold_several(tmp_path):
+    frame = pandas.DataFrame(
+        {
+            "path": ["a", "b", "c", " d "],
+            "label": [[["a", "b"], "c"], {"a": 1}, pandas.Series(["a"]), np.array("x")],
+            "emb": [np.zeros(3), pandas.Series([1, 2]), [1], b"bytes"],
+            "note": ["x\ny", " z", "", ""],
+        }
+    )
+    problems = problems_of(frame, root="/set")
+    names = "expected text or a list of names as 'label', received "
+    text = "expected text or a number as 'emb', received "
+    assert problems[:2] == [
+        rf"row 0: {names}[['a', 'b'], 'c']",
+        f"row 0: {text}array([0., 0., 0.])",
+    ]
+    assert problems[2] == r"row 0: a line break in note 'x\ny'"
+    wanted = [(row, what) for row in (1, 2, 3) for what in (names, text)]
+    assert len(problems) == 3 + len(wanted)
+    for problem, (row, what) in zip(problems[3:], wanted):
+        assert problem.startswith(f"row {row}: {what}")
+        assert problem.isprintable() and len(problem) < 150
+
+
 def test_names_of_columns():
     frame = pandas.DataFrame([["a", "x", "y", "z"]], columns=["file", "f", "f", ""])
     assert problems_of(frame) == [

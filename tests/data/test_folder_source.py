@@ -67,6 +67,15 @@ def test_classes_by_a_list(tmp_path):
     assert problems == ["file 'cow/b.wav': unknown labels ['cow']"]
 
 
+def test_parts_of_a_set_are_no_classes(tmp_path):
+    touch(tmp_path, "Train/dog/a.wav", "test/dog/b.wav", "notes/c.txt")
+    (problem,) = problems_of(tmp_path)
+    assert problem.startswith("folders ['Train', 'test'] would be the classes: give ")
+    assert read_manifest(tmp_path / "Train").class_names == ["dog"]
+    touch(tmp_path, "rain/d.wav")
+    assert read_manifest(tmp_path).class_names == ["Train", "rain", "test"]
+
+
 def test_what_cannot_be_looked_into_is_listed(tmp_path, monkeypatch):
     touch(tmp_path, "cat/a.wav", "dog/b.wav", "rain/c.wav")
     scandir = os.scandir
@@ -123,6 +132,16 @@ def test_links_that_stay_inside_count_nothing_twice(tmp_path):
     for allow_outside in (False, True):
         manifest = read_manifest(tmp_path, allow_outside=allow_outside)
         assert relative(manifest) == ["dog/1.wav", "dog/other.wav"]
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
+def test_links_to_a_folder_and_to_one_in_it_count_nothing_twice(tmp_path, names):
+    touch(tmp_path, "outside/deep/1.wav")
+    (tmp_path / "set").mkdir()
+    for name, folder in zip(names, ("outside", "outside/deep")):
+        (tmp_path / "set" / name).symlink_to(tmp_path / folder)
+    (problem,) = problems_of(tmp_path / "set", allow_outside=True)
+    assert problem.endswith(": to a folder that is already listed")
 
 
 def test_links_that_lead_round_end(linked):

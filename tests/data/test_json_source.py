@@ -73,7 +73,7 @@ def test_every_row_at_fault_is_named(tmp_path):
         {"wav": "f.wav", "speaker": "\udfff"},
         None,
     ]
-    problems = problems_of(write(tmp_path / "m.json", rows), labels=["x", "\0"])
+    problems = problems_of(write(tmp_path / "m.json", rows), labels=["x"])
     wanted = [
         ("data[1]", "expected an object with `wav` and `labels`, received 'b.wav'"),
         ("data[2]", "expected texts `wav` and `labels`"),
@@ -91,6 +91,31 @@ def test_every_row_at_fault_is_named(tmp_path):
     assert len(problems) == len(wanted)
     for problem, (row, part) in zip(problems, wanted):
         assert problem.startswith(f"{row}: ") and part in problem
+
+
+def test_keys_that_no_column_can_have(tmp_path):
+    rows = [{"wav": "a.wav", "labels": "x", " note": "1", "": 2, "a\nb": 3}]
+    assert problems_of(write(tmp_path / "m.json", rows)) == [
+        "outer spaces in the key ' note': rename it",
+        "no letter in the key '': rename it",
+        r"a line break in the key 'a\nb': rename it",
+    ]
+
+
+def test_spaces_around_cells_and_line_breaks_in_them(tmp_path):
+    rows = [{"wav": " a.wav ", "labels": " x", "fold": " 1"}]
+    manifest = read_manifest(write(tmp_path / "m.json", rows))
+    assert manifest.row(0) == {
+        "path": str(tmp_path / "a.wav"),
+        "label": "x",
+        "fold": "1",
+    }
+    rows = [{"wav": "a\r.wav", "labels": "x\ny", "note": "1\r2"}]
+    assert problems_of(write(tmp_path / "m.json", rows)) == [
+        r"data[0]: a line break in the path 'a\r.wav'",
+        r"data[0]: a line break in the labels ['x\ny']",
+        r"data[0]: a line break in note '1\r2'",
+    ]
 
 
 def test_rows_that_are_alike_in_a_fault(tmp_path):

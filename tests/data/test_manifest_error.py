@@ -15,6 +15,12 @@ def test_long_lists_of_problems_are_kept_and_shown_in_part():
     assert lines[20:] == ["  line 19: wrong", "  and 30 more problems"]
 
 
+def test_a_problem_is_cut():
+    error = ManifestError("m.csv", ["received the columns " + "x" * 800_000])
+    assert len(str(error)) < 1100
+    assert error.problems[0].endswith("xxx...")
+
+
 def test_it_travels_between_processes():
     error = ManifestError("m.csv", iter(["line 2: wrong"]))
     error = pickle.loads(pickle.dumps(error))

@@ -26,11 +26,11 @@ def assert_same(one, other):
     ],
 )
 def test_round_trip(tmp_path, label_lists):
-    names = ["a.wav", "dog/b 2.wav", 'c,"1".wav', "two\nlines.wav"]
+    names = ["a.wav", "dog/b 2.wav", 'c,"1".wav', "d.wav"]
     columns = {
-        "note": ["a\rb", "", "c", "\r"],
+        "note": ["a b", "", "c", "'"],
         "fold": list("1212"),
-        "title": ["", "x;y", 'a "b", c', " spaces\r\n"],
+        "title": ["", "x;y", 'a "b", c', '"'],
         "é": [""] * 4,
     }
     paths = [str(tmp_path / name) for name in names]
@@ -73,9 +73,9 @@ def test_without_labels_there_is_no_column_for_them(tmp_path):
 def test_all_that_could_not_be_read_back_is_listed_and_nothing_written(tmp_path):
     (tmp_path / "m.csv").write_text("old")
     manifest = Manifest(
-        ["/a", "/b\0", "/c"],
-        [("dog;cow", " rain"), ("",), ("dog",)],
-        columns={"fold ": ["1", "2", "\udcff"]},
+        ["/a", "/b\0", "/c", str(tmp_path / " d.wav")],
+        [("dog;cow", " rain"), ("",), ("dog",), ("dog",)],
+        columns={"fold ": ["1", "2", "\udcff", "3\r"], "note": ["", " x", "", ""]},
     )
     with pytest.raises(ManifestError) as error:
         manifest.write_csv(tmp_path / "m.csv")
@@ -86,10 +86,16 @@ def test_all_that_could_not_be_read_back_is_listed_and_nothing_written(tmp_path)
         "class 'dog;cow'",
         "column 'fold '",
         "row 1",
+        "row 3",
         "row 2",
+        "row 3",
+        "row 1",
     ]
     assert problems[4].endswith(r"in the column path. Received: '/b\x00'")
-    assert problems[5].endswith(r"in the column fold . Received: '\udcff'")
+    assert problems[5] == "row 3: outer spaces in the column path. Received: ' d.wav'"
+    assert problems[6].endswith(r"in the column fold . Received: '\udcff'")
+    assert problems[7] == r"row 3: a line break in the column fold . Received: '3\r'"
+    assert problems[8] == "row 1: outer spaces in the column note. Received: ' x'"
     assert (tmp_path / "m.csv").read_text() == "old"
     assert os.listdir(tmp_path) == ["m.csv"]
 

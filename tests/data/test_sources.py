@@ -77,7 +77,20 @@ def test_clips_outside_where_allowed(tmp_path):
 def test_missing_files(tmp_path):
     assert problems_of(tmp_path / "m.csv") == ["no such file or folder"]
     path = write(tmp_path / "m.csv", "path\na.wav\n")
-    assert problems_of(path, labels=tmp_path / "none.csv") == ["no such label CSV"]
+    labels = tmp_path / "none.csv"
+    assert problems_of(path, labels=labels) == [f"labels {labels}: no such label CSV"]
+
+
+def test_problems_of_the_label_csv_and_of_the_manifest_come_together(tmp_path):
+    labels = write(tmp_path / "l.csv", "index,mid,display_name\n0,/m/1,d\n0,/m/2,e\n")
+    path = write(tmp_path / "m.csv", "path,label\n,d\n")
+    assert problems_of(path, labels=labels) == [
+        f"labels {labels}: line 3: index '0' is also in line 2",
+        "line 2: the path is empty",
+    ]
+    assert problems_of(path, labels=["d", "d"])[0] == (
+        "labels given: class 'd' is there 2 times"
+    )
 
 
 @pytest.mark.parametrize("source", [None, 3, "", ["a.wav"]])
