@@ -52,6 +52,7 @@ def num_params(frames, bins, width, depth, mlp_dim, patch=16):
     return embedding + depth * (attention + mlp + 2 * norm) + norm
 
 
+@pytest.mark.large_on_jax
 @pytest.mark.parametrize(
     "width, heads, millions", [(192, 3, 5.5), (384, 6, 22), (768, 12, 85)]
 )

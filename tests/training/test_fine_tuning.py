@@ -69,6 +69,7 @@ def test_runs_with_the_same_seed_and_weights_are_equal_to_the_bit(tuning, clips)
     assert same(before, values(weights.weights)), "the given weights were trained"
 
 
+@pytest.mark.large
 def test_seeds_and_weights_make_a_difference(tuning, clips):
     first, _ = trained(tuning, clips, new_backbone(seed=7), seed=3)
     assert not same(first, trained(tuning, clips, new_backbone(seed=7), seed=4)[0])
@@ -133,6 +134,7 @@ def new_classifier(clips):
     )
 
 
+@pytest.mark.large_on_jax
 def test_clip_probabilities_are_predict_files(clips):
     classifier = new_classifier(clips)
     scores, indices = training.clip_probabilities(classifier, clips)

@@ -103,6 +103,7 @@ def test_log_mel_of_a_whole_clip(samples):
         np.testing.assert_allclose(log_mel, np.array(frontend(wave)), atol=1e-3)
 
 
+@pytest.mark.large_on_jax
 def test_normalisation_is_numpys_mean_and_deviation(clips):
     frontend = SmallModel(8000, 0.5, num_mel_bins=32).frontend(mean=100.0, std=7.0)
     mean, std = normalisation(data.read_manifest(clips), frontend)
