@@ -49,44 +49,50 @@ def tf_batches(passes, frontend, workers, decode=None):
             lambda: by_python(row),
         )
 
-    def to_example(row):
-        key = tf.bitcast(row[1], tf.uint64)
+    def to_example(index, key):
+        row = (index, key)
+        key = tf.bitcast(key, tf.uint64)
         arrays = in_graph(row, key) if decode else by_python(row)
         return as_features(arrays[0], frontend, examples, key), *arrays[1:]
 
-    def batches_from(first):
+    def rows_from(number, first):
         rows = tf.numpy_function(passes.rows_from, [first], tf.int64)
         rows = tf.data.Dataset.from_tensor_slices(tf.ensure_shape(rows, (None, 2)))
-        arrays = rows.map(to_example, num_parallel_calls=workers, deterministic=True)
-        return arrays.batch(passes.batch_size, drop_remainder=passes.all_are_full)
+        return rows.map(lambda row: (number, row[0], row[1]))
 
-    return in_passes(passes, batches_from)
+    def clips_of(starts):
+        return starts.flat_map(rows_from)
+
+    return in_passes(passes, clips_of, to_example, workers)
 
 
-def in_passes(passes, batches_from):
+def in_passes(passes, clips_of, to_example, workers):
     """Every iterator is a pass: begun where its first batch is asked for.
 
     It ends where the last one is taken from what was read ahead; so a look at a few
-    batches is no pass.
+    batches is no pass. The number of the pass goes along with each clip, as work that
+    is nested in a `flat_map` takes tf.data longer.
 
     Args:
         passes: A `Passes`.
-        batches_from: Function of the number of a batch, to a dataset of tuples of
-            arrays, the batches of the pass that begins there.
+        clips_of: Function of a dataset of passes, each by its number and that of its
+            first batch, to a dataset of their clips: tuples of the number of the
+            pass, and what tells of the clip.
+        to_example: Function of what tells of a clip, to a tuple of arrays.
+        workers: Clips that are worked on at once.
+
+    Returns:
+        A `tf.data.Dataset` of arrays, or of tuples of them.
     """
     import tensorflow as tf
 
     def begin(_):
         return tf.numpy_function(passes.begin, [], [tf.int64, tf.int64])
 
-    def batches(number, first):
-        numbered = batches_from(first).enumerate()
-        return numbered.map(lambda step, arrays: (number, step, arrays))
-
-    def take(number, step, arrays):
+    def take(step, numbers, *arrays):
         error = tf.cond(
             tf.equal(step, passes.steps - 1),
-            lambda: tf.numpy_function(end, [number], tf.string),
+            lambda: tf.numpy_function(end, [numbers[0]], tf.string),
             lambda: tf.constant(b""),
         )
         arrays = checked(error, arrays)
@@ -99,8 +105,16 @@ def in_passes(passes, batches_from):
             return str(error).encode()
         return b""
 
-    dataset = tf.data.Dataset.from_tensors(0).map(begin).flat_map(batches)
-    return with_length(dataset.prefetch(BATCHES_AHEAD).map(take), passes.steps)
+    clips = clips_of(tf.data.Dataset.from_tensors(0).map(begin))
+    examples = clips.map(
+        lambda number, *clip: (number, *to_example(*clip)),
+        num_parallel_calls=workers,
+        deterministic=True,
+    )
+    batches = examples.batch(passes.batch_size, drop_remainder=passes.all_are_full)
+    batches = batches.prefetch(BATCHES_AHEAD).enumerate()
+    batches = batches.map(lambda step, batch: take(step, *batch))
+    return with_length(batches, passes.steps)
 
 
 def views_of(clip, length, part, key, examples):

@@ -5,7 +5,12 @@ may run elsewhere: on the workers of a tf.data service. The random numbers of a 
 are those it would have as a file (`data/draws.py`), so its views are the same.
 """
 
+import contextlib
+import functools
 import random
+import threading
+
+import numpy as np
 
 from keras_asit.data import draws
 from keras_asit.data.clips import TooManyBrokenFiles
@@ -46,26 +51,33 @@ def stream_views(passes, frontend, workers, shards, shuffle, service=None):
         waves = views_of(pcm, length, rotated_part, key, examples)
         return as_features(waves, frontend, examples, key)
 
-    if service is None:
-        passes.order = f"{passes.order}, by shards"
+    if service is not None:
+        return _of_service(passes, shards, to_views, shuffle, service)
+    passes.order = f"{passes.order}, by shards"
+    damage = _Damage(shards, examples.reader)
 
-        def batches_from(first):
-            spans = tf.numpy_function(passes.spans_from, [first], tf.int64)
-            spans = tf.data.Dataset.from_tensor_slices(
-                tf.ensure_shape(spans, (None, 3))
-            )
-            records = spans.flat_map(
-                lambda span: _records(shards, span, examples, shuffle)
-            )
-            views = records.map(
-                to_views, num_parallel_calls=workers, deterministic=True
-            )
-            views = views.batch(passes.batch_size, drop_remainder=passes.all_are_full)
-            return views.map(lambda views: (views,))
+    def spans_from(number, first):
+        spans = tf.numpy_function(passes.spans_from, [first], tf.int64)
+        spans = tf.data.Dataset.from_tensor_slices(tf.ensure_shape(spans, (None, 3)))
+        return spans.map(lambda span: (number, span))
 
-        return in_passes(passes, batches_from)
-    passes.is_repeatable = False
-    return _of_service(passes, shards, to_views, shuffle, service)
+    def records_of(number, span):
+        records = _records(shards, span, examples, shuffle)
+        return records.map(lambda again, record: (number, span[0], again, record))
+
+    def clips_of(starts):
+        return starts.flat_map(spans_from).flat_map(records_of)
+
+    def to_example(epoch, again, record):
+        error = tf.cond(
+            again > 0,
+            lambda: tf.numpy_function(damage.report, [], tf.string),
+            lambda: tf.constant(b""),
+        )
+        [record] = checked(error, [record])
+        return (to_views(epoch, record),)
+
+    return in_passes(passes, clips_of, to_example, workers)
 
 
 def _of_service(passes, shards, to_views, shuffle, address):
@@ -77,6 +89,7 @@ def _of_service(passes, shards, to_views, shuffle, address):
     """
     import tensorflow as tf
 
+    passes.is_repeatable = False
     files = list(shards.files)
     if shuffle:
         random.Random(passes.examples.seed).shuffle(files)
@@ -85,7 +98,7 @@ def _of_service(passes, shards, to_views, shuffle, address):
         tf.data.TFRecordDataset, OPEN_SHARDS, num_parallel_calls=tf.data.AUTOTUNE
     )
     if shuffle:
-        records = _shuffled_records(records, _held_clips(shards), ANY, ANY)
+        records = _shuffled(records, _held_clips(shards), ANY, ANY)
     views = records.map(
         lambda record: to_views(_any_epoch(), record),
         num_parallel_calls=tf.data.AUTOTUNE,
@@ -98,7 +111,11 @@ def _of_service(passes, shards, to_views, shuffle, address):
 
 
 def _records(shards, span, examples, shuffle):
-    """(epoch, record) of the clips of a span, in the order of the epoch."""
+    """(0, record) of the clips of a span, in the order of the epoch.
+
+    TensorFlow stops at the first damaged record of a shard. In place of the clips from
+    there on others come a second time, as (1, record).
+    """
     import tensorflow as tf
 
     epoch, first, count = span[0], span[1], span[2]
@@ -106,66 +123,85 @@ def _records(shards, span, examples, shuffle):
     if shuffle:
         seed = tf.stack([tf.constant(examples.seed, tf.int64), epoch])
         numbers = tf.random.experimental.stateless_shuffle(numbers, seed)
-    records = tf.data.Dataset.from_tensor_slices(numbers).interleave(
-        _records_of_shard(shards, examples.reader),
+    sound = tf.data.Dataset.from_tensor_slices(numbers).interleave(
+        _sound_records(shards),
         OPEN_SHARDS,
         block_length=1,
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
-    # Only where shards are damaged is a clip read twice in an epoch.
-    records = records.repeat().take(shards.clips)
+    once, again = (tf.data.Dataset.from_tensors(flag).repeat() for flag in (0, 1))
+    records = tf.data.Dataset.zip((once, sound))
+    records = records.concatenate(tf.data.Dataset.zip((again, sound.repeat())))
+    records = records.take(shards.clips)
     if shuffle:
         seed = tf.bitcast(draws.key(examples.seed, epoch, 0), tf.int64)
-        records = _shuffled_records(records, _held_clips(shards), seed, epoch + 1)
-    return records.skip(first).take(count).map(lambda record: (epoch, record))
+        records = _shuffled(records, _held_clips(shards), seed, epoch + 1)
+    return records.skip(first).take(count)
 
 
-def _records_of_shard(shards, reader):
-    """A function from the number of a shard to its records, as far as they are sound.
-
-    TensorFlow stops at the first damaged record of a file. The clips from there on are
-    passed over, as a broken file is. A file that cannot be opened is looked at first:
-    `ignore_errors` would try for ever.
-    """
+def _sound_records(shards):
+    """A function from the number of a shard to its records, up to damage."""
     import tensorflow as tf
 
     files = tf.constant(shards.files)
-    clips = tf.constant([shard["clips"] for shard in shards.index.shards], tf.int64)
 
-    def pass_over(shard, sound):
-        behind = shards.clips_of(int(shard))[int(sound) :]
-        reason = f"lies behind damage in {shards.files[int(shard)]}. Copy it again."
-        try:
-            reader.pass_over(behind, reason)
-        except TooManyBrokenFiles as error:
-            return str(error).encode()
-        return b""
-
-    def opens(shard):
+    def opens(shard):  # else `ignore_errors` would try for ever
         try:
             with open(shards.files[int(shard)], "rb") as file:
-                return bool(file.read(1))
+                return np.int64(bool(file.read(1)))
         except OSError:
-            return False
+            return np.int64(0)
 
     def records(shard):
-        def look(number, record):
-            error = tf.cond(
-                tf.equal(record, b"") & (number < clips[shard]),
-                lambda: tf.numpy_function(pass_over, [shard, number], tf.string),
-                lambda: tf.constant(b""),
-            )
-            return checked(error, [record])[0]
-
-        is_there = tf.numpy_function(opens, [shard], tf.bool)
+        is_there = tf.numpy_function(opens, [shard], tf.int64)
         sound = tf.data.TFRecordDataset(files[shard]).ignore_errors()
-        sound = sound.take(tf.where(is_there, clips[shard], 0))
-        ended = tf.data.Dataset.from_tensors(b"")
-        looked_at = sound.concatenate(ended).enumerate().map(look)
-        return looked_at.filter(lambda record: tf.strings.length(record) > 0)
+        return sound.take(-is_there)  # -1: all
 
     return records
+
+
+class _Damage:
+    """Finds the shards that are damaged, once some clips are known to be missing.
+
+    Args:
+        shards: The `Shards`.
+        reader: The `ClipReader` that is told.
+    """
+
+    def __init__(self, shards, reader):
+        self.shards, self.reader = shards, reader
+        self._lock = threading.Lock()
+
+    @functools.cached_property
+    def behind(self):
+        """The clips behind damage, by file. Every shard is read for it, once."""
+        shards = self.shards
+        sound = {number: _count(file) for number, file in enumerate(shards.files)}
+        behind = {n: shards.clips_of(n)[count:] for n, count in sound.items()}
+        return {shards.files[n]: clips for n, clips in behind.items() if len(clips)}
+
+    def report(self):
+        """Tells the reader; what ends the run as an error, or none."""
+        with self._lock:
+            try:
+                for file, clips in self.behind.items():
+                    reason = f"lies behind damage in {file}. Copy it again."
+                    self.reader.pass_over(clips, reason)
+            except TooManyBrokenFiles as error:
+                return str(error).encode()
+        return b""
+
+
+def _count(file):
+    """How many records of a file are sound, up to the first that is not."""
+    import tensorflow as tf
+
+    count = 0
+    with contextlib.suppress(tf.errors.OpError):
+        for _ in tf.data.TFRecordDataset(file):
+            count += 1
+    return count
 
 
 def _held_clips(shards):
@@ -174,8 +210,8 @@ def _held_clips(shards):
     return max(1, min(SHUFFLE_CLIPS, longest))
 
 
-def _shuffled_records(records, held, seed, seed2):
-    """Records in an order that follows from the two seeds alone, or in any.
+def _shuffled(dataset, held, seed, seed2):
+    """Elements in an order that follows from the two seeds alone, or in any.
 
     `Dataset.shuffle` is the same operation, but mixes in TensorFlow's global seed,
     which `keras.utils.set_random_seed` sets.
@@ -183,15 +219,15 @@ def _shuffled_records(records, held, seed, seed2):
     import tensorflow as tf
 
     shuffled = tf.raw_ops.ShuffleDataset(
-        input_dataset=tf.data.experimental.to_variant(records),
+        input_dataset=tf.data.experimental.to_variant(dataset),
         buffer_size=held,
         seed=tf.cast(seed, tf.int64),
         seed2=tf.cast(seed2, tf.int64),
-        output_types=[tf.string],
-        output_shapes=[()],
+        output_types=[spec.dtype for spec in tf.nest.flatten(dataset.element_spec)],
+        output_shapes=[spec.shape for spec in tf.nest.flatten(dataset.element_spec)],
         reshuffle_each_iteration=False,
     )
-    return tf.data.experimental.from_variant(shuffled, records.element_spec)
+    return tf.data.experimental.from_variant(shuffled, dataset.element_spec)
 
 
 def _any_epoch():
