@@ -18,7 +18,11 @@ from drivers import three_steps
 
 TESTS = Path(__file__).resolve().parent
 OURS = keras.backend.backend()
-OTHERS = [name for name in ("tensorflow", "jax", "torch") if name != OURS]
+OTHERS = [
+    pytest.param(name, marks=[pytest.mark.large] if name == "torch" else [])
+    for name in ("tensorflow", "jax", "torch")
+    if name != OURS
+]
 STEPS = range(three_steps.STEPS)
 RUN = """
 import sys

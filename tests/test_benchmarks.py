@@ -167,7 +167,7 @@ def test_the_peers_step_moves_student_and_teacher():
 
 
 @needs_torch
-@pytest.mark.large_on_jax
+@pytest.mark.large
 def test_train_step_runs_for_a_moment(tmp_path):
     out = tmp_path / "result.json"
     backend = keras.backend.backend()
