@@ -28,6 +28,7 @@ DATA_FLOW = [
     "losses",
     "schedules",
     "optimizers",
+    "checkpoints",
     "callbacks",
     "models",
     "presets",

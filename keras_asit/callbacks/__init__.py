@@ -1,5 +1,6 @@
 """Callbacks for `fit`."""
 
+from keras_asit.callbacks.checkpoint import Checkpoint
 from keras_asit.callbacks.ema_teacher import EMATeacher
 
-__all__ = ["EMATeacher"]
+__all__ = ["Checkpoint", "EMATeacher"]

@@ -72,6 +72,7 @@ class EMATeacher(keras.callbacks.Callback):
         self.final_teacher_temperature = final_teacher_temperature
         self.temperature_epochs = temperature_epochs
         self.total_steps = total_steps
+        self.batches_before = 0  # of the first epoch, done by a run that is resumed
 
     def on_train_begin(self, logs=None):
         if not hasattr(self.model, "update_teacher"):
@@ -85,21 +86,30 @@ class EMATeacher(keras.callbacks.Callback):
         if self._first_epoch:
             self._set_momentum(epoch, self.params.get("steps"))
             self._first_epoch = False
-        self.model.teacher_temperature.assign(
-            linear_over_epochs(
-                epoch,
-                self.teacher_temperature,
-                self.final_teacher_temperature,
-                self.temperature_epochs,
-                self.params["epochs"],
-            )
-        )
+        self._epoch = epoch
+        self._set_temperature(epoch)
         self._steps_before = self._steps_done()
+
+    def on_train_batch_begin(self, batch, logs=None):
+        # Epochs of a resumed run begin within those of `fit`.
+        steps = self.params.get("steps")
+        if steps and self.batches_before and batch == steps - self.batches_before:
+            self._set_temperature(self._epoch + 1)
 
     def on_epoch_end(self, epoch, logs=None):
         if self._steps is None:
             steps = self._steps_done() - self._steps_before
             self._set_momentum(epoch + 1, int(steps))
+
+    def _set_temperature(self, epoch):
+        temperature = linear_over_epochs(
+            epoch,
+            self.teacher_temperature,
+            self.final_teacher_temperature,
+            self.temperature_epochs,
+            self.params["epochs"],
+        )
+        self.model.teacher_temperature.assign(temperature)
 
     def _steps_done(self):
         # `float` does not take the mirrored variables of `tf.distribute`.
@@ -122,5 +132,5 @@ class EMATeacher(keras.callbacks.Callback):
         model.momentum_start.assign(self.momentum)
         model.momentum_end.assign(self.final_momentum if known else self.momentum)
         model.momentum_steps.assign(max(total, 1))
-        done = epochs_done * (steps_per_epoch or 0)
+        done = epochs_done * (steps_per_epoch or 0) + self.batches_before
         model.momentum_from_step.assign(self._steps_done() - done)

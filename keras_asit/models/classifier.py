@@ -14,6 +14,7 @@ from keras_asit.losses import (
     class_accuracy,
     multi_label_accuracy,
 )
+from keras_asit.models import resuming
 from keras_asit.models.normalisation import warn_if_far
 from keras_asit.models.shapes import checked_shape
 
@@ -144,13 +145,18 @@ class ASiTClassifier(keras.Model):
             kwargs.setdefault("weighted_metrics", [accuracy])
         super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
 
-    def fit(self, x=None, *args, **kwargs):
+    def fit(self, x=None, *args, callbacks=None, resume=None, **kwargs):
         """As `keras.Model.fit`.
 
         Warns where the first batch is far from the frontend's mean and deviation.
+
+        Args:
+            resume: As of `ASiTPretrainer.fit`.
         """
         warn_if_far(x, self.backbone)
-        return super().fit(x, *args, **kwargs)
+        callbacks = [] if callbacks is None else keras.tree.flatten(callbacks)
+        resuming.resume(self, resume, x, callbacks, kwargs)
+        return super().fit(x, *args, callbacks=callbacks, **kwargs)
 
     def compile_from_config(self, config):
         """Compiles a loaded model as it was when it was saved, optimizer included."""

@@ -6,7 +6,7 @@ from keras import ops
 from keras_asit import losses, replicas, schedules
 from keras_asit.callbacks.ema_teacher import EMATeacher
 from keras_asit.layers.patch_embedding import patchify
-from keras_asit.models import heads, normalisation, profiles, teacher
+from keras_asit.models import heads, normalisation, profiles, resuming, teacher
 from keras_asit.models.views import check_views, crossed_views, merge_views
 from keras_asit.optimizers import ScheduledAdamW, clipping
 
@@ -324,16 +324,21 @@ class ASiTPretrainer(keras.Model):
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
-    def fit(self, x=None, *args, callbacks=None, **kwargs):
+    def fit(self, x=None, *args, callbacks=None, resume=None, **kwargs):
         """As `keras.Model.fit`, with an `EMATeacher` among the callbacks.
 
         Warns where the first batch is far from the frontend's mean and deviation.
+
+        Args:
+            resume: Folder of a `callbacks.Checkpoint`, to go on from its newest one. It
+                may not exist yet: the same command begins a run and goes on with it.
         """
         normalisation.warn_if_far(x, self.student)
         self._choose_what_is_trained()
         callbacks = [] if callbacks is None else keras.tree.flatten(callbacks)
         if not any(isinstance(callback, EMATeacher) for callback in callbacks):
             callbacks.append(EMATeacher())
+        resuming.resume(self, resume, x, callbacks, kwargs)
         return super().fit(x, *args, callbacks=callbacks, **kwargs)
 
     def get_config(self):
