@@ -33,7 +33,8 @@ class Checkpoint(keras.callbacks.Callback):
         keep: How many of the newest stay.
 
     Raises:
-        ValueError: for numbers below 1.
+        ValueError: for numbers below 1; when training begins, for a folder with
+            checkpoints of a run that is not resumed.
 
     Example:
 
@@ -59,6 +60,12 @@ class Checkpoint(keras.callbacks.Callback):
         self._dataset, self._steps = dataset, steps
 
     def on_train_begin(self, logs=None):
+        if not self._steps and (there := checkpoints.paths_in(self.directory)):
+            raise ValueError(
+                f"Expected a folder without checkpoints for a new run. Received: "
+                f"{self.directory}, with {there[0].name}. Go on with that run by "
+                "fit(..., resume=folder), or name another folder"
+            )
         self._saved_at = self._steps
         self._asked_to_end.clear()
         if threading.current_thread() is threading.main_thread():

@@ -173,6 +173,19 @@ def test_a_model_that_is_not_compiled_is_refused():
         checkpoints.variables_of(ASiTClassifier(tiny_backbone(num_layers=1), 2))
 
 
+def test_a_new_run_does_not_mix_with_another(paths, tmp_path):
+    """The checkpoints of the other would count as the newer ones."""
+    path = checkpoints.write(tmp_path, 99, [np.zeros(2)], {"batches": 3})
+    with pytest.raises(ValueError, match="without checkpoints for a new run"):
+        run(paths, [Checkpoint(tmp_path)])
+    path.write_bytes(b"damaged")
+    with (
+        pytest.warns(UserWarning, match="is damaged"),
+        pytest.raises(ValueError, match="without checkpoints for a new run"),
+    ):
+        run(paths, [Checkpoint(tmp_path)], resume=tmp_path)
+
+
 def test_wrong_arguments(tmp_path):
     for wrong in ({"every": 0}, {"keep": 0.5}):
         with pytest.raises(ValueError, match="a whole number of 1 or more"):
