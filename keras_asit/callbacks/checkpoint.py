@@ -55,7 +55,7 @@ class Checkpoint(keras.callbacks.Callback):
         self._asked_to_end = threading.Event()
         self._former_handler = None
 
-    def begin(self, dataset, steps=0):
+    def begin(self, dataset, steps):
         """Told by `fit`: what it trains on, and how many steps were done before."""
         self._dataset, self._steps = dataset, steps
 

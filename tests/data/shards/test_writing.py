@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from drivers.shard_files import SETTINGS, failures_of, files_of, run_of_beam
 from keras_asit.data.clips import ClipReader, TooManyBrokenFiles
 from keras_asit.data.manifest import Manifest
 from keras_asit.data.shards import one_shard, running
@@ -21,26 +22,10 @@ from keras_asit.data.shards.writing import write
 pytestmark = pytest.mark.backend_free
 pytest.importorskip("apache_beam")
 
-SETTINGS = {"sample_rate": 8000, "shard_size": "30kB", "seed": 1}
-
-
-def run_of_beam(*arguments):
-    raise AssertionError("there was nothing to do")
-
-
-def files_of(folder):
-    """Bytes of the files of a set, without those of its plan."""
-    return {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
-
 
 def clips_of(folder):
     with open(folder / "clips.csv", newline="") as file:
         return list(csv.DictReader(file))
-
-
-def failures_of(folder):
-    with open(folder / "failures.csv", newline="") as file:
-        return {row["path"]: row["reason"] for row in csv.DictReader(file)}
 
 
 def test_a_folder_of_shards(write_manifest, tmp_path, monkeypatch, capfd):

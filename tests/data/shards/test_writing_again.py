@@ -1,10 +1,10 @@
 """The same call for a folder that is finished: what is looked at, and tried again."""
 
-import csv
 import os
 
 import pytest
 
+from drivers.shard_files import SETTINGS, failures_of, files_of, run_of_beam
 from keras_asit.data.clips import TooManyBrokenFiles
 from keras_asit.data.manifest import Manifest
 from keras_asit.data.shards import one_shard, running
@@ -12,22 +12,6 @@ from keras_asit.data.shards.writing import write
 
 pytestmark = pytest.mark.backend_free
 pytest.importorskip("apache_beam")
-
-SETTINGS = {"sample_rate": 8000, "shard_size": "30kB", "seed": 1}
-
-
-def run_of_beam(*arguments):
-    raise AssertionError("there was nothing to do")
-
-
-def files_of(folder):
-    """Bytes of the files of a set, without those of its plan."""
-    return {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
-
-
-def failures_of(folder):
-    with open(folder / "failures.csv", newline="") as file:
-        return [row["path"] for row in csv.DictReader(file)]
 
 
 def test_clips_are_tried_again_whatever_their_files_say(
@@ -56,7 +40,7 @@ def test_clips_are_tried_again_whatever_their_files_say(
     clip.write_bytes((tmp_path / "clip_003.wav").read_bytes())
     os.utime(clip, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert write(source, out, **settings).failures == 0
-    assert failures_of(out) == []
+    assert failures_of(out) == {}
 
 
 @pytest.mark.skipif(not hasattr(os, "symlink"), reason="needs symbolic links")
