@@ -6,7 +6,6 @@ A `MirroredStrategy` on TensorFlow, a `DataParallel` on JAX, in a process of its
 """
 
 import json
-import os
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -15,21 +14,6 @@ import numpy as np
 
 OPTIONS = {"sample_rate": 8000, "seconds": 0.25, "features": "waveform"}
 BATCH, PASSED = 2, 3  # clips of a batch; batches before the position restored
-
-
-def strategy():
-    """The scope of two devices."""
-    if os.environ["KERAS_BACKEND"] == "jax":
-        import keras
-
-        keras.distribution.set_distribution(keras.distribution.DataParallel())
-        return nullcontext()
-    import tensorflow as tf
-
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    two = [tf.config.LogicalDeviceConfiguration()] * 2
-    tf.config.set_logical_device_configuration(cpu, two)
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope()
 
 
 def value(waves):
@@ -72,9 +56,11 @@ def trained_on(dataset, epochs):
 
 
 def main(manifest, out):
+    from drivers import two_devices
     from keras_asit.data import labelled_dataset
 
-    with strategy():
+    strategy = two_devices.strategy()
+    with strategy.scope() if strategy else nullcontext():
         options = {**OPTIONS, "training": True}
         from_the_start = trained_on(labelled_dataset(manifest, BATCH, **options), 2)
         restored = labelled_dataset(manifest, BATCH, **options)
@@ -92,5 +78,6 @@ def main(manifest, out):
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
+    tests = Path(__file__).resolve().parent.parent
+    sys.path[:0] = [str(tests), str(tests.parent)]
     main(*sys.argv[1:])

@@ -9,7 +9,6 @@ process of their own: collectives of different sizes do not mix in one.
 """
 
 import functools
-import os
 import re
 import sys
 from pathlib import Path
@@ -102,17 +101,11 @@ def on_one_device():
 
 
 def on_two_devices():
-    if os.environ["KERAS_BACKEND"] == "jax":
-        import keras
+    from drivers import two_devices
 
-        keras.distribution.set_distribution(keras.distribution.DataParallel())
+    strategy = two_devices.strategy()
+    if strategy is None:
         return on_one_device()
-    import tensorflow as tf
-
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    two = [tf.config.LogicalDeviceConfiguration()] * 2
-    tf.config.set_logical_device_configuration(cpu, two)
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     with strategy.scope():
         return {
             **on_one_device(),
