@@ -13,32 +13,71 @@ from keras_asit import replicas
 _MAX_LOAD = 10.0  # bounds the correction of a batch
 
 
-def weighted_mean(values, weights):
+def weighted_mean(values, weights, total=None):
     """`sum(weights * values) / sum(weights)` over the global batch, in float32.
 
     Args:
         values: Any shape.
         weights: Same shape, non-negative. Where they sum to less than 1 (no
             pixel was changed) the mean is 0 rather than undefined.
+        total: The sum of the weights of the global batch, where `weights` are those of
+            a part of it: the means of all parts then add up to that of the whole.
     """
     values, weights = ops.cast(values, "float32"), ops.cast(weights, "float32")
-    total = replicas.sum_over_replicas(ops.sum(weights))
+    if total is None:
+        total = replicas.sum_over_replicas(ops.sum(weights))
     return replicas.count() * ops.sum(weights * values) / ops.maximum(total, 1.0)
 
 
-def reconstruction_loss(clean, reconstruction, mask):
+def reconstruction_loss(clean, reconstruction, mask, total=None):
     """Mean absolute error over the changed pixels (Equations 1 and 2).
 
     Args:
         clean: Spectrograms `(..., T, F)`.
         reconstruction: Same shape.
         mask: Same shape, 1 where a pixel was changed.
+        total: As of `weighted_mean`.
 
     Returns:
         A scalar, in the units of the normalised spectrogram.
     """
     error = ops.cast(clean, "float32") - ops.cast(reconstruction, "float32")
-    return weighted_mean(ops.abs(error), mask)
+    return weighted_mean(ops.abs(error), mask, total)
+
+
+def pseudo_labels(teacher_logits, center, teacher_temperature):
+    """What the teacher says of each token: `p_t = softmax((t - c) / tau_t)`.
+
+    Equation 4, the centred and sharpened distribution. Always float32.
+
+    Args:
+        teacher_logits: `(..., K)`.
+        center: `(K,)`.
+        teacher_temperature: tau_t, 0.04 to 0.07 in the paper.
+
+    Returns:
+        The distributions `(..., K)` and their entropies `(...)`, in nats.
+    """
+    logits = (ops.cast(teacher_logits, "float32") - center) / teacher_temperature
+    log_sum = ops.logsumexp(logits, axis=-1, keepdims=True)
+    labels = ops.exp(logits - log_sum)
+    return labels, log_sum[..., 0] - ops.sum(labels * logits, axis=-1)
+
+
+def cross_entropy(labels, student_logits, student_temperature):
+    """`H = -sum(p_t log p_s)` with `p_s = softmax(s / tau_s)` (Equations 3, 5 and 6).
+
+    Args:
+        labels: Distributions `(..., K)`.
+        student_logits: `(..., K)`.
+        student_temperature: tau_s, 0.1 in the paper.
+
+    Returns:
+        `(...)`: one cross-entropy a token, in nats, float32.
+    """
+    student = ops.cast(student_logits, "float32") / student_temperature
+    expected = ops.sum(labels * student, axis=-1)
+    return ops.logsumexp(student, axis=-1) - expected
 
 
 def centred_cross_entropy(
@@ -60,29 +99,26 @@ def centred_cross_entropy(
     Returns:
         `(...)`: one cross-entropy a token, in nats.
     """
-    teacher = (ops.cast(teacher_logits, "float32") - center) / teacher_temperature
-    student = ops.cast(student_logits, "float32") / student_temperature
-    expected = ops.sum(ops.softmax(teacher, axis=-1) * student, axis=-1)
-    return ops.logsumexp(student, axis=-1) - expected
+    labels, _ = pseudo_labels(teacher_logits, center, teacher_temperature)
+    return cross_entropy(labels, student_logits, student_temperature)
 
 
-def mean_center(center, teacher_logits, momentum=0.9):
-    """`c <- 0.9 c + 0.1 mean(t)`, over all tokens and views of the global batch.
-
-    The paper's centre.
+def mean_center(center, mean_logits, momentum=0.9):
+    """`c <- 0.9 c + 0.1 mean(t)`, the paper's centre.
 
     Args:
         center: `(K,)`, in the units of the logits.
-        teacher_logits: `(..., K)`.
+        mean_logits: `(K,)`: the teacher's logits, averaged over all tokens and views of
+            the global batch.
         momentum: Share of the old centre that stays.
 
     Returns:
         `(K,)`, float32.
     """
-    return momentum * center + (1 - momentum) * _mean_over_tokens(teacher_logits)
+    return momentum * center + (1 - momentum) * mean_logits
 
 
-def balanced_center(center, teacher_logits, teacher_temperature, momentum=0.9):
+def balanced_center(center, mean_labels, teacher_temperature, momentum=0.9):
     """`c <- c + (1 - 0.9) tau_t (l - mean(l))`, with `l = min(K u, 10)` the load.
 
     Not the paper's. `u = mean(softmax((t - c) / tau_t))`, over all tokens and views
@@ -96,7 +132,7 @@ def balanced_center(center, teacher_logits, teacher_temperature, momentum=0.9):
 
     Args:
         center: `(K,)`, in the units of the logits.
-        teacher_logits: `(..., K)`.
+        mean_labels: u, `(K,)`.
         teacher_temperature: tau_t.
         momentum: 1 less the rate of the correction.
 
@@ -107,20 +143,9 @@ def balanced_center(center, teacher_logits, teacher_temperature, momentum=0.9):
         After Wang et al., Auxiliary-Loss-Free Load Balancing Strategy for
         Mixture-of-Experts, 2024, where a bias corrects the load of experts.
     """
-    logits = (ops.cast(teacher_logits, "float32") - center) / teacher_temperature
-    load = _mean_over_tokens(ops.softmax(logits, axis=-1)) * logits.shape[-1]
-    load = ops.minimum(load, _MAX_LOAD)
+    load = ops.minimum(mean_labels * mean_labels.shape[-1], _MAX_LOAD)
     step = (1 - momentum) * teacher_temperature
     return center + step * (load - ops.mean(load))
-
-
-def _mean_over_tokens(values):
-    """`(..., K)` to `(K,)`, over the global batch, in float32."""
-    values = ops.cast(values, "float32")
-    axes = tuple(range(len(values.shape) - 1))
-    total = replicas.sum_over_replicas(ops.sum(values, axis=axes))
-    number = ops.cast(ops.size(values) / values.shape[-1], "float32")
-    return total / replicas.sum_over_replicas(number)
 
 
 @keras.saving.register_keras_serializable("keras_asit")

@@ -3,11 +3,19 @@
 import keras
 from keras import ops
 
-from keras_asit import losses, replicas, schedules
+from keras_asit import replicas, schedules
 from keras_asit.callbacks.ema_teacher import EMATeacher
-from keras_asit.layers.patch_embedding import patchify
-from keras_asit.models import heads, normalisation, profiles, resuming, teacher
-from keras_asit.models.views import check_views, crossed_views, merge_views
+from keras_asit.models import (
+    heads,
+    normalisation,
+    objective,
+    profiles,
+    resuming,
+    teacher,
+    training_step,
+    vitals,
+)
+from keras_asit.models.views import check_views, merge_views
 from keras_asit.optimizers import ScheduledAdamW, clipping
 
 PARTS = ("reconstruction", "local", "global")
@@ -89,6 +97,7 @@ class ASiTPretrainer(keras.Model):
         self.given_options = dict(options)
         self.options = profiles.resolve(profile, options)
         self.seed = seed
+        self.gradient_accumulation_steps = 1
         self.student = backbone
         backbone.drop_path = self.options["drop_path"]
         self.random_filter = heads.random_filter(self.options, backbone.frontend, seed)
@@ -150,6 +159,18 @@ class ASiTPretrainer(keras.Model):
             for part in self.student_heads
         }
         teacher.add_schedule(self)
+        self.vital_names = vitals.names(self.student_heads)
+        for name in ("skipped_steps", "skipped_in_a_row"):
+            zero = self.add_weight(
+                name=name, shape=(), initializer="zeros", **teacher.STATE
+            )
+            setattr(self, name, zero)
+        self.vitals = self.add_weight(
+            name="vitals",
+            shape=(len(self.vital_names),),
+            initializer="zeros",
+            **teacher.STATE,
+        )
 
     def _choose_what_is_trained(self):
         """The student, not the teacher, also after either served a classifier."""
@@ -181,69 +202,12 @@ class ASiTPretrainer(keras.Model):
         return clean, ops.ones_like(clean)
 
     def call(self, views, training=False):
-        clean = self.random_filter(self.features(views), training=training)
-        corrupted, mask = self.corrupt(clean)
-        num_views = clean.shape[1]
-        clean, corrupted, mask = (merge_views(x) for x in (clean, corrupted, mask))
-        seen = self.student(corrupted, training=training)
-        parts = {}
-        if "reconstruction" in self.parts:
-            reconstruction = self.reconstruction_head(seen[:, 1:])
-            parts["reconstruction"] = losses.reconstruction_loss(
-                clean, reconstruction, mask
-            )
-        if self.student_heads:
-            target = ops.stop_gradient(self.teacher(clean, training=False))
-        if "local" in self.parts:
-            weights = self._local_weights(mask)
-            entropy = self._pseudo_label_loss(
-                "local", target[:, 1:], seen[:, 1:], training
-            )
-            parts["local"] = losses.weighted_mean(entropy, weights)
-        if "global" in self.parts:
-            entropy = self._pseudo_label_loss(
-                "global", target[:, 0], seen[:, 0], training, num_views=num_views
-            )
-            parts["global"] = losses.weighted_mean(entropy, ops.ones_like(entropy))
-        return parts
-
-    def _local_weights(self, mask):
-        """1 for the tokens that the local loss is taken over, `(B V, P)`."""
-        share = ops.mean(
-            ops.cast(patchify(mask, self.student.patch_size), "float32"), axis=-1
-        )
-        if self.options["local_loss_on"] == "all":
-            return ops.ones_like(share)
-        return ops.cast(share > self.options["changed_threshold"], "float32")
-
-    def _pseudo_label_loss(self, part, target, seen, training, num_views=None):
-        """Cross-entropies of one head; updates its centre after using it."""
-        center = ops.convert_to_tensor(self.centers[part])
-        temperature = ops.convert_to_tensor(self.teacher_temperature)
-        thaw = ops.cast(
-            self.steps_done >= self.options["freeze_output_steps"], "float32"
-        )
-        student_logits = self.student_heads[part](seen, thaw=thaw)
-        teacher_logits = ops.stop_gradient(self.teacher_heads[part](target))
-        compared = (teacher_logits, student_logits)
-        if num_views:
-            compared = crossed_views(*compared, num_views)
-        entropy = losses.centred_cross_entropy(
-            *compared,
-            center,
-            teacher_temperature=temperature,
-            student_temperature=self.options["student_temperature"],
-        )
+        batch = objective.prepare(self, views, training)
+        totals = objective.totals(self, batch)
+        parts, statistics = objective.forward(self, batch, totals, training)
         if training:
-            new_center = self._new_center(center, teacher_logits, temperature)
-            self.centers[part].assign(new_center)
-        return entropy
-
-    def _new_center(self, center, teacher_logits, temperature):
-        momentum = self.options["center_momentum"]
-        if self.options["centering"] == "balanced":
-            return losses.balanced_center(center, teacher_logits, temperature, momentum)
-        return losses.mean_center(center, teacher_logits, momentum)
+            objective.move_centers(self, replicas.sum_over_replicas(statistics))
+        return parts
 
     def reconstruct(self, views):
         """Clean, corrupted and reconstructed views and the mask, as numpy arrays.
@@ -279,7 +243,10 @@ class ASiTPretrainer(keras.Model):
             for name, x in arrays.items()
         }
 
-    # Training: one definition for all backends, the teacher inside the step.
+    # Training: one definition for all backends, see `training_step`.
+
+    def train_step(self, *args):
+        return training_step.train_step(self, *args)
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
@@ -288,23 +255,72 @@ class ASiTPretrainer(keras.Model):
         return total / replicas.count()
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        for part, value in y_pred.items():
-            self.trackers[part].update_state(value, sample_weight=ops.shape(x)[0])
+        return self.track(y_pred, ops.shape(x)[0])
+
+    def track(self, parts, clips, counts=True):
+        """Adds the losses of a batch to the means of the epoch; returns those.
+
+        Args:
+            parts: Dict of losses.
+            clips: Clips of the batch.
+            counts: Whether the batch counts: not where a loss is not finite.
+        """
+        clips = ops.where(counts, ops.cast(clips, "float32"), 0.0)
+        for part, value in parts.items():
+            value = ops.where(counts, value, 0.0)
+            self.trackers[part].update_state(value, sample_weight=clips)
         return self.get_metrics_result()
 
-    def train_step(self, *args):
-        return teacher.update_after(super().train_step, self, *args)
+    def get_metrics_result(self):
+        """What `fit` logs: what is optimised, and what it is the weighted sum of."""
+        means = {part: self.trackers[part].result() for part in self.parts}
+        total = sum(self.options[f"{part}_weight"] * means[part] for part in means)
+        return {"loss": total, **{f"{part}_loss": means[part] for part in means}}
 
-    def update_teacher(self):
-        """The teacher's part of a step: every parameter follows the student's."""
+    def finish_step(self, parts, statistics, gradient_norm, finite):
+        """What follows the optimiser: centres, teacher, counters and vital signs.
+
+        Args:
+            parts: Losses of the batch.
+            statistics: Of `forward`, of this replica's part of the batch.
+            gradient_norm: Norm of the gradient of the global batch.
+            finite: Whether the step counts; else only the skipped steps are counted.
+        """
+        statistics = replicas.sum_over_replicas(statistics)
+        signs = vitals.of_step(parts, statistics, gradient_norm, self.centers)
+        objective.move_centers(self, statistics, finite)
+        signs["teacher_distance"] = self.update_teacher(finite)
+        signs = ops.stack([signs[name] for name in self.vital_names])
+        self.vitals.assign(ops.where(finite, signs, ops.convert_to_tensor(self.vitals)))
+        skipped = 1.0 - ops.cast(finite, "float32")
+        self.skipped_steps.assign(self.skipped_steps + skipped)
+        self.skipped_in_a_row.assign((self.skipped_in_a_row + 1.0) * skipped)
+
+    def update_teacher(self, moves=True):
+        """The teacher's part of a step: every parameter follows the student's.
+
+        Args:
+            moves: Whether it does, and the step counts.
+
+        Returns:
+            How far the student is from the teacher, `|theta_s - theta_t| / |theta_t|`.
+        """
         step = self.steps_done - self.momentum_from_step
         momentum = schedules.cosine(
             step, self.momentum_start, self.momentum_end, self.momentum_steps
         )
-        teacher.follow(self._pairs, momentum)
-        self.steps_done.assign(self.steps_done + 1.0)
+        moves = ops.cast(moves, "float32")
+        distance = teacher.follow(self._pairs, 1.0 - moves * (1.0 - momentum))
+        self.steps_done.assign(self.steps_done + moves)
+        return distance
 
-    def compile(self, optimizer="auto", jit_compile="auto", **kwargs):
+    def compile(
+        self,
+        optimizer="auto",
+        jit_compile="auto",
+        gradient_accumulation_steps=1,
+        **kwargs,
+    ):
         """As `keras.Model.compile`; the losses are part of the model.
 
         Args:
@@ -312,12 +328,28 @@ class ASiTPretrainer(keras.Model):
                 the paper's schedules see `keras_asit.optimizers.pretraining_optimizer`.
             jit_compile: By default as Keras decides: XLA on JAX, and on TensorFlow
                 where there is an accelerator and no `tf.distribute` strategy.
+            gradient_accumulation_steps: Parts that each batch is cut into, so that only
+                one of them is in memory. The step is that of the whole batch: masks,
+                donors, losses, centres, clipping and schedules do not change.
             **kwargs: As for `keras.Model.compile`.
+
+        Raises:
+            ValueError: For an optimiser that accumulates by itself: its teacher would
+                move where the student does not.
         """
         if optimizer == "auto":
             row = profiles.TRAINING[self.profile]
             optimizer = ScheduledAdamW(**clipping(row["clip"], row["clip_norm"]))
+        training_step.check_accumulation(gradient_accumulation_steps, optimizer)
+        self.gradient_accumulation_steps = gradient_accumulation_steps
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+
+    def get_compile_config(self):
+        config = super().get_compile_config()
+        if config is not None:
+            steps = self.gradient_accumulation_steps
+            config["gradient_accumulation_steps"] = steps
+        return config
 
     def compile_from_config(self, config):
         """Compiles a loaded model as it was when it was saved, optimizer included."""

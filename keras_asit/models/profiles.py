@@ -48,6 +48,9 @@ _PAPER = {
     # Largest gain, in decibels, of the random filter of each view (`RandomFilter`), so
     # that views of one clip do not share the colour of its recording. Not the paper's.
     "filter_decibels": 0.0,
+    # Corrupted views of each clean one, which share the teacher's pass (after EAT, Chen
+    # et al., 2024). Not the paper's.
+    "student_views": 1,
     # Section 3 of the specification.
     "student_temperature": 0.1,
     "center_momentum": 0.9,
@@ -171,6 +174,7 @@ _RULES = {
         for name in ("alien_ratio", "alien_probability", "max_block", "align")
     },
     "filter_decibels": (_number(lambda x: 0 <= x < inf), "0 or more decibels"),
+    "student_views": _WIDTH,
     "student_temperature": (_number(lambda x: 0 < x < inf), "more than 0"),
     "center_momentum": (_number(lambda x: 0 <= x <= 1), "in [0, 1]"),
     "freeze_output_steps": (_number(lambda x: 0 <= x < inf), "0 or more steps"),

@@ -1,7 +1,5 @@
 """The teacher's weights: copied from the student, then its moving average."""
 
-import contextlib
-
 import keras
 from keras import ops
 
@@ -56,44 +54,16 @@ def copy(pairs):
 
 
 def follow(pairs, momentum):
-    """`theta_t <- m theta_t + (1 - m) theta_s`."""
+    """`theta_t <- m theta_t + (1 - m) theta_s`.
+
+    Returns:
+        How far they were apart, `|theta_s - theta_t| / |theta_t|`.
+    """
+    apart, length = 0.0, 0.0
     for teacher, student in pairs:
+        old, difference = ops.convert_to_tensor(teacher), student - teacher
+        apart += ops.sum(ops.square(ops.cast(difference, "float32")))
+        length += ops.sum(ops.square(ops.cast(old, "float32")))
         share = ops.cast(1.0 - momentum, teacher.dtype)
-        teacher.assign(teacher + share * (student - teacher))
-
-
-def update_after(train_step, model, *args):
-    """A training step with `model.update_teacher()` behind it, on every backend.
-
-    Args:
-        train_step: `keras.Model.train_step` of the model.
-        model: The pretrainer.
-        *args: Of the step: `data`, on JAX `state, data`.
-    """
-    if keras.backend.backend() != "jax":
-        logs = train_step(*args)
-        with _operations_after(logs):
-            model.update_teacher()
-        return logs
-    logs, (trainable, non_trainable, optimizer, metrics) = train_step(*args)
-    mapping = [
-        *zip(model.trainable_variables, trainable, strict=True),
-        *zip(model.non_trainable_variables, non_trainable, strict=True),
-    ]
-    with keras.StatelessScope(state_mapping=mapping) as scope:
-        model.update_teacher()
-    non_trainable = [scope.get_current_value(v) for v in model.non_trainable_variables]
-    return logs, (trainable, non_trainable, optimizer, metrics)
-
-
-def _operations_after(logs):
-    """A scope whose operations run after those that make the logs.
-
-    The step counter does not depend on the batch: in a graph of TensorFlow it
-    would count the step that finds the data exhausted.
-    """
-    if keras.backend.backend() != "tensorflow":
-        return contextlib.nullcontext()
-    import tensorflow as tf
-
-    return tf.control_dependencies(keras.tree.flatten(logs))
+        teacher.assign(old + share * difference)
+    return ops.sqrt(apart / ops.maximum(length, 1e-20))

@@ -11,9 +11,19 @@ def merge_views(x):
 
 
 def crossed_views(teacher, student, num_views):
-    """Pairs of different views of one clip: `(B V, K)` -> `(B, V (V - 1), K)`."""
-    teacher = ops.reshape(teacher, (-1, num_views, teacher.shape[-1]))
-    student = ops.reshape(student, (-1, num_views, student.shape[-1]))
+    """Pairs of different views of one clip, for the global loss.
+
+    Args:
+        teacher: `(B V, K)`, of clean views.
+        student: `(B V N, K)`, of N corrupted views of each clean one.
+        num_views: V.
+
+    Returns:
+        `(B, V (V - 1), 1, K)` and `(B, V (V - 1), N, K)`.
+    """
+    teacher = ops.reshape(teacher, (-1, num_views, 1, teacher.shape[-1]))
+    rows = ops.shape(teacher)[0], num_views, -1, student.shape[-1]
+    student = ops.reshape(student, rows)
     pairs = [(t, s) for t in range(num_views) for s in range(num_views) if t != s]
     return (
         ops.stack([teacher[:, t] for t, _ in pairs], axis=1),

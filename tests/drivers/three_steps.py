@@ -125,14 +125,16 @@ def balanced_center_of_replicas(strategy):
     """What each of two replicas makes of its half of the logits."""
     import tensorflow as tf
 
-    from keras_asit.losses import balanced_center
+    from keras_asit import losses, replicas
 
     center, logits = center_and_logits()
 
     @tf.function
     def update():
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        return balanced_center(center, tf.gather(logits, replica), 0.04)
+        labels, _ = losses.pseudo_labels(tf.gather(logits, replica), center, 0.04)
+        use = replicas.sum_over_replicas(tf.reduce_sum(labels, axis=0))
+        return losses.balanced_center(center, use / 12, 0.04)
 
     return np.stack([x.numpy() for x in strategy.run(update).values])
 

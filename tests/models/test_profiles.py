@@ -15,7 +15,7 @@ from keras_asit import optimizers, presets
 from keras_asit.callbacks import EMATeacher
 from keras_asit.data import pretraining_dataset
 from keras_asit.layers import GMMLCorruption
-from keras_asit.models import ASiTBackbone, ASiTPretrainer, profiles
+from keras_asit.models import ASiTBackbone, ASiTPretrainer, objective, profiles
 from keras_asit.schedules import linear_over_epochs
 from tiny_asit import (
     BINS,
@@ -205,7 +205,7 @@ def test_row_2_and_3_changed_tokens():
 
     def chosen(*arguments, **options):
         model = tiny_pretrainer(*arguments, **options)
-        weights = ops.convert_to_numpy(model._local_weights(mask))
+        weights = ops.convert_to_numpy(objective.local_weights(model, mask))
         return [np.flatnonzero(row).tolist() for row in weights]
 
     everything = list(range(6))
