@@ -159,6 +159,10 @@ class ProjectionHead(keras.layers.Layer):
 
 
 def _unit_length(x, axis):
-    """`x / |x|`, 0 with a finite gradient where `x` is 0 (not so `ops.normalize`)."""
-    square = ops.sum(ops.square(x), axis=axis, keepdims=True)
-    return x * ops.rsqrt(square + 1e-12)
+    """`x / |x|`, 0 with a finite gradient where `x` is 0 (not so `ops.normalize`).
+
+    In float32: squares leave the range of float16.
+    """
+    wide = ops.cast(x, "float32")
+    square = ops.sum(ops.square(wide), axis=axis, keepdims=True)
+    return ops.cast(wide * ops.rsqrt(square + 1e-12), x.dtype)

@@ -1,6 +1,7 @@
 """ASiT's pretraining: student, EMA teacher and the three losses."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_asit import replicas, schedules
@@ -19,6 +20,13 @@ from keras_asit.models.views import check_views, merge_views
 from keras_asit.optimizers import ScheduledAdamW, clipping
 
 PARTS = ("reconstruction", "local", "global")
+
+
+class FiniteMean(keras.metrics.Mean):
+    """A mean that is NaN, not 0, where no step counted."""
+
+    def result(self):
+        return ops.where(self.count > 0, super().result(), np.nan)
 
 
 @keras.saving.register_keras_serializable("keras_asit")
@@ -108,9 +116,7 @@ class ASiTPretrainer(keras.Model):
         self._add_student_heads()
         self._add_teacher()
         self._add_state()
-        self.trackers = {
-            part: keras.metrics.Mean(name=f"{part}_loss") for part in self.parts
-        }
+        self.trackers = {part: FiniteMean(name=f"{part}_loss") for part in self.parts}
         self.built = True
 
     # What the student and the teacher consist of.
