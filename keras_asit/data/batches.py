@@ -70,6 +70,7 @@ def with_position(dataset, passes, frontend):
         return frontend(waves.reshape(-1, waves.shape[-1]))
 
     dataset.examples, dataset.peek = passes.examples, peek
+    dataset.passes = passes
     dataset.state, dataset.restore = passes.state, passes.restore
     return dataset
 

@@ -62,6 +62,12 @@ class Passes:
         rows = self._rows(epoch)[: self.steps * self.batch_size]
         return rows[step * self.batch_size : (step + 1) * self.batch_size]
 
+    def clip_names(self, batch):
+        """Names of the clips of a batch, or None where a graph chooses them."""
+        if self.order != type(self.examples.sampler).__name__ or not self.is_repeatable:
+            return None
+        return [self.examples.reader.clips.name(index) for index, _ in self.rows(batch)]
+
     def spans_from(self, batch):
         """Epoch, first clip and number of clips, `[1 or 2, 3]`, of the pass from it."""
         epoch, step = divmod(batch, self.steps)

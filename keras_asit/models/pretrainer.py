@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_asit import replicas, schedules
+from keras_asit.callbacks.doctor import Doctor
 from keras_asit.callbacks.ema_teacher import EMATeacher
 from keras_asit.models import (
     heads,
@@ -16,6 +17,7 @@ from keras_asit.models import (
     training_step,
     vitals,
 )
+from keras_asit.models.data_wait import DataWait
 from keras_asit.models.views import check_views, merge_views
 from keras_asit.optimizers import ScheduledAdamW, clipping
 
@@ -106,6 +108,7 @@ class ASiTPretrainer(keras.Model):
         self.options = profiles.resolve(profile, options)
         self.seed = seed
         self.gradient_accumulation_steps = 1
+        self.data_wait = None
         self.student = backbone
         backbone.drop_path = self.options["drop_path"]
         self.random_filter = heads.random_filter(self.options, backbone.frontend, seed)
@@ -254,6 +257,16 @@ class ASiTPretrainer(keras.Model):
     def train_step(self, *args):
         return training_step.train_step(self, *args)
 
+    def make_train_function(self, force=False):
+        is_new = force or self.train_function is None
+        super().make_train_function(force)
+        # With several steps in one execution TensorFlow fetches within a graph.
+        one_by_one = self.steps_per_execution == 1 or keras.backend.backend() == "jax"
+        if is_new:
+            self.data_wait = DataWait() if one_by_one else None
+        if is_new and one_by_one:
+            self.train_function = self.data_wait.measured(self.train_function)
+
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
@@ -283,17 +296,20 @@ class ASiTPretrainer(keras.Model):
         total = sum(self.options[f"{part}_weight"] * means[part] for part in means)
         return {"loss": total, **{f"{part}_loss": means[part] for part in means}}
 
-    def finish_step(self, parts, statistics, gradient_norm, finite):
+    def finish_step(self, parts, statistics, clips, gradient_norm, finite):
         """What follows the optimiser: centres, teacher, counters and vital signs.
 
         Args:
             parts: Losses of the batch.
             statistics: Of `forward`, of this replica's part of the batch.
+            clips: Clips in this part.
             gradient_norm: Norm of the gradient of the global batch.
             finite: Whether the step counts; else only the skipped steps are counted.
         """
-        statistics = replicas.sum_over_replicas(statistics)
-        signs = vitals.of_step(parts, statistics, gradient_norm, self.centers)
+        clips = ops.cast(clips, "float32")
+        statistics, clips = replicas.sum_over_replicas((statistics, clips))
+        signs = vitals.of_step(parts, statistics, self.centers)
+        signs |= {"clips": clips, "gradient_norm": gradient_norm}
         objective.move_centers(self, statistics, finite)
         signs["teacher_distance"] = self.update_teacher(finite)
         signs = ops.stack([signs[name] for name in self.vital_names])
@@ -363,7 +379,7 @@ class ASiTPretrainer(keras.Model):
         self.optimizer.build(self.trainable_variables)
 
     def fit(self, x=None, *args, callbacks=None, resume=None, **kwargs):
-        """As `keras.Model.fit`, with an `EMATeacher` among the callbacks.
+        """As `keras.Model.fit`, with an `EMATeacher` and a `Doctor` as callbacks.
 
         Warns where the first batch is far from the frontend's mean and deviation.
 
@@ -376,6 +392,11 @@ class ASiTPretrainer(keras.Model):
         callbacks = [] if callbacks is None else keras.tree.flatten(callbacks)
         if not any(isinstance(callback, EMATeacher) for callback in callbacks):
             callbacks.append(EMATeacher())
+        if not any(isinstance(callback, Doctor) for callback in callbacks):
+            callbacks.append(Doctor())
+        for callback in callbacks:
+            if isinstance(callback, Doctor):
+                callback.dataset = x
         resuming.resume(self, resume, x, callbacks, kwargs)
         return super().fit(x, *args, callbacks=callbacks, **kwargs)
 

@@ -77,8 +77,9 @@ def _stateful_step(model, data):
     parts = _mean_over_replicas(found["parts"])
     norm, finite = _norm(gradients, scale, parts)
     _update_where(finite, model.optimizer, gradients, variables)
-    model.finish_step(parts, found["statistics"], norm, finite)
-    return model.track(parts, ops.shape(views)[0], finite)
+    clips = ops.shape(views)[0]
+    model.finish_step(parts, found["statistics"], clips, norm, finite)
+    return model.track(parts, clips, finite)
 
 
 def _functional_step(model, state, data):
@@ -136,8 +137,9 @@ def _functional_step(model, state, data):
     trainable, optimizer = new
 
     def finish():
-        model.finish_step(found["parts"], found["statistics"], norm, finite)
-        return model.track(found["parts"], ops.shape(views)[0], finite)
+        clips = ops.shape(views)[0]
+        model.finish_step(found["parts"], found["statistics"], clips, norm, finite)
+        return model.track(found["parts"], clips, finite)
 
     logs, (_, others, _, metrics) = run(finish, trainable, others, optimizer, metrics)
     return logs, (trainable, others, optimizer, metrics)

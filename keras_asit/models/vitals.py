@@ -7,7 +7,7 @@ the teacher names the pseudo-classes. `callbacks.Doctor` reads and judges them.
 
 from keras import ops
 
-OF_ALL = ("gradient_norm", "teacher_distance", "feature_std", "feature_rank")
+OF_ALL = ("clips", "gradient_norm", "teacher_distance", "feature_std", "feature_rank")
 OF_HEADS = ("loss", "entropy", "usage", "center_norm")
 
 
@@ -20,6 +20,7 @@ def names(heads):
     Returns:
         A list: those of the whole, and `local_entropy` and the like for each head.
 
+        - `clips`: clips of the batch, over all replicas.
         - `gradient_norm`: Euclidean norm of the whole gradient, before clipping.
         - `teacher_distance`: `|theta_s - theta_t| / |theta_t|`.
         - `feature_std`: deviation of a feature over the clips of the batch, root mean
@@ -78,19 +79,16 @@ def spread(moments):
     return ops.sqrt(trace / mean.shape[0]), rank
 
 
-def of_step(parts, statistics, gradient_norm, centers):
-    """The vital signs of a step by name, but for the teacher's distance.
+def of_step(parts, statistics, centers):
+    """The vital signs of features and heads in a step, by name.
 
     Args:
         parts: Losses of the batch.
-        statistics: Of `ASiTPretrainer.forward`, of the global batch.
-        gradient_norm: A scalar.
+        statistics: Of `objective.forward`, of the global batch.
         centers: Centres by head.
     """
     deviation, rank = spread(statistics["features"])
-    signs = {
-        "gradient_norm": gradient_norm, "feature_std": deviation, "feature_rank": rank,
-    }  # fmt: skip
+    signs = {"feature_std": deviation, "feature_rank": rank}
     for head, center in centers.items():
         sums = statistics[head]
         signs[f"{head}_loss"] = parts[head]

@@ -79,7 +79,7 @@ def test_a_batch_in_parts_is_the_step_of_the_whole(whole):
 
 def test_a_batch_that_cannot_be_cut_is_refused():
     model = pretrainer(compiled={"gradient_accumulation_steps": 3})
-    with pytest.raises(ValueError, match="a batch of 8 clips and .*steps=3"):
+    with pytest.raises(ValueError, match=r"a batch of 8 clips and .*steps=3"):
         model.train_on_batch(clean_views(CLIPS))
 
 
@@ -134,6 +134,7 @@ def test_vital_signs_are_those_of_numpy(whole):
     tau = number(model.teacher_temperature)
     expected = {
         "feature_std": np.sqrt(clips.var(axis=0).mean()),
+        "clips": CLIPS,
         "feature_rank": eigenvalues.sum() ** 2 / (eigenvalues**2).sum(),
     }
     for head, where in (("local", slice(1, None)), ("global", slice(0, 1))):
