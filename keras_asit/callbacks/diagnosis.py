@@ -7,15 +7,15 @@ all of them, or all pseudo-classes alike for each, and the student has nothing t
 
 import math
 
-ONE_CLASS = 0.05  # of log K: the mean label is nearly one pseudo-class
+FEW_CLASSES = 0.2  # of log K: the mean label is a few pseudo-classes
 UNIFORM = 0.99  # of log K: every label is nearly uniform
 STUCK = 0.99  # of log K: the loss says nothing
 FLAT_RANK = 1.05  # of the features: they differ in one direction
 FLAT_STD = 1e-3  # of the features, whose scale is about 1
 
 _ADVICE = {
-    "one class": (
-        "the teacher gives all {tokens} the same pseudo-class ({head}_usage "
+    "few classes": (
+        "the teacher gives all {tokens} the same few pseudo-classes ({head}_usage "
         "{usage:.3g} of at most {most:.3g} nats). Give it a centre (center_momentum "
         'below 1); else take centering="balanced", a higher teacher_temperature in '
         "EMATeacher, or a lower learning rate"
@@ -51,15 +51,15 @@ def diagnose(signs, sizes):
     >>> signs = {"feature_std": 0.3, "feature_rank": 4.0, "global_loss": 4.5,
     ...          "global_entropy": 0.0, "global_usage": 0.01}
     >>> list(diagnose(signs, {"global": 128}))
-    ['global: one class']
+    ['global: few classes']
     """
     found = {}
     for head, size in sizes.items():
         most = math.log(size)
         entropy, usage = signs[f"{head}_entropy"], signs[f"{head}_usage"]
         loss = signs[f"{head}_loss"]
-        if usage < ONE_CLASS * most:
-            found[f"{head}: one class"] = "one class"
+        if usage < FEW_CLASSES * most:
+            found[f"{head}: few classes"] = "few classes"
         elif entropy > UNIFORM * most and loss > STUCK * most:
             found[f"{head}: uniform"] = "uniform"
     flat = signs["feature_rank"] < FLAT_RANK or signs["feature_std"] < FLAT_STD

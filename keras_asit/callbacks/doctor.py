@@ -47,7 +47,7 @@ class Doctor(keras.callbacks.Callback):
     True
     """
 
-    def __init__(self, every=20, patience=20, persistence=100):
+    def __init__(self, every=20, patience=20, persistence=60):
         super().__init__()
         self.every = checked_count("every", every)
         self.patience = checked_count("patience", patience)

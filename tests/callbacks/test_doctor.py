@@ -33,7 +33,7 @@ def pretrainer(**options):
     [
         ({}, [], ""),
         ({"global_entropy": 0.0}, [], ""),  # sure, and of many classes: healthy
-        ({"global_usage": 0.2}, ["global: one class"], "center_momentum below 1"),
+        ({"global_usage": 0.2}, ["global: few classes"], "center_momentum below 1"),
         (
             {"global_entropy": 4.84, "global_loss": 4.85, "global_usage": 4.85},
             ["global: uniform"],
