@@ -80,29 +80,6 @@ def cross_entropy(labels, student_logits, student_temperature):
     return ops.logsumexp(student, axis=-1) - expected
 
 
-def centred_cross_entropy(
-    teacher_logits, student_logits, center, *, teacher_temperature, student_temperature
-):
-    """Cross-entropy of the student under the centred, sharpened teacher.
-
-    Equations 3 to 6: `p_t = softmax((t - c) / tau_t)`, `p_s = softmax(s / tau_s)`
-    and `H = -sum(p_t log p_s)`. The local loss applies it to data tokens, the
-    global loss to class tokens. Always float32.
-
-    Args:
-        teacher_logits: `(..., K)`.
-        student_logits: `(..., K)`.
-        center: `(K,)`.
-        teacher_temperature: tau_t, 0.04 to 0.07 in the paper.
-        student_temperature: tau_s, 0.1 in the paper.
-
-    Returns:
-        `(...)`: one cross-entropy a token, in nats.
-    """
-    labels, _ = pseudo_labels(teacher_logits, center, teacher_temperature)
-    return cross_entropy(labels, student_logits, student_temperature)
-
-
 def mean_center(center, mean_logits, momentum=0.9):
     """`c <- 0.9 c + 0.1 mean(t)`, the paper's centre.
 
