@@ -91,6 +91,34 @@ class ScheduledAdamW(keras.optimizers.AdamW):
                 shrink = ops.cast(1.0 - decay * rate, variable.dtype)
                 variable.assign(variable * shrink)
 
+    def update_step(self, gradient, variable, learning_rate):
+        """One variable's step; on TensorFlow one operation in place of forty.
+
+        Half of the step's graph were these, and they read the moments several times.
+        """
+        elsewhere = keras.backend.backend() != "tensorflow" or replicas.count() > 1
+        if elsewhere or self.amsgrad:
+            return super().update_step(gradient, variable, learning_rate)
+        import tensorflow as tf
+
+        number = self._get_variable_index(variable)
+        betas = [
+            tf.constant(beta, variable.dtype) for beta in (self.beta_1, self.beta_2)
+        ]
+        step = tf.cast(self.iterations + 1, variable.dtype)
+        tf.raw_ops.ResourceApplyAdam(
+            var=_handle(variable),
+            m=_handle(self._momentums[number]),
+            v=_handle(self._velocities[number]),
+            beta1_power=betas[0] ** step,
+            beta2_power=betas[1] ** step,
+            lr=tf.cast(learning_rate, variable.dtype),
+            beta1=betas[0],
+            beta2=betas[1],
+            epsilon=tf.constant(self.epsilon, variable.dtype),
+            grad=tf.cast(gradient, variable.dtype),
+        )
+
     def _clip_gradients(self, grads):
         """Clips the gradient of the global batch.
 
@@ -109,6 +137,12 @@ class ScheduledAdamW(keras.optimizers.AdamW):
         if callable(decay):
             decay = keras.saving.serialize_keras_object(decay)
         return {**super().get_config(), "weight_decay": decay}
+
+
+def _handle(variable):
+    """TensorFlow's resource of a variable, Keras' or its own."""
+    is_keras = isinstance(variable, keras.Variable)
+    return (variable.value if is_keras else variable).handle
 
 
 def pretraining_optimizer(

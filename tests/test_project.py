@@ -22,6 +22,7 @@ PACKAGE = ROOT / "keras_asit"
 DATA_FLOW = [
     "version",
     "replicas",
+    "devices",
     "audio",
     "data",
     "layers",

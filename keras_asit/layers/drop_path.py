@@ -19,7 +19,8 @@ class DropPath(keras.layers.Layer):
         seed: Integer seed of the draws, or None for a random one.
 
     Input shape:
-        `(B, ...)`, the output of a residual branch.
+        `(B, ...)`, the output of a residual branch. `rate`, a scalar, stands in for
+        the layer's own: it may be a tensor.
 
     Output shape:
         The input's.
@@ -55,13 +56,14 @@ class DropPath(keras.layers.Layer):
             )
         self._rate = float(rate)
 
-    def call(self, branch, training=False):
-        if not training or self.rate == 0:
+    def call(self, branch, training=False, rate=None):
+        if not training or (rate is None and self.rate == 0):
             return branch
+        rate = self.rate if rate is None else rate
         shape = (ops.shape(branch)[0],) + (1,) * (len(branch.shape) - 1)
         draw = keras.random.uniform(shape, dtype="float32", seed=self.seed_generator)
-        keep = ops.cast(draw >= self.rate, branch.dtype)
-        return branch * (keep / (1 - self.rate))
+        keep = ops.cast(draw >= rate, branch.dtype)
+        return branch * ops.cast(keep / (1 - rate), branch.dtype)
 
     def compute_output_shape(self, input_shape):
         return input_shape

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_asit.layers.dense import KERNEL_STD, dense, kernel_initializer
+from keras_asit.layers.gelu import gelu
 
 
 @keras.saving.register_keras_serializable("keras_asit")
@@ -54,9 +55,9 @@ class BottleneckMLP(keras.layers.Layer):
 
     def call(self, x):
         for layer in self.stack[:-1]:
-            x = ops.gelu(layer(x), approximate=False)
+            x = gelu(layer(x))
         x = self.stack[-1](x)
-        return ops.gelu(x, approximate=False) if self.gelu_bottleneck else x
+        return gelu(x) if self.gelu_bottleneck else x
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.bottleneck_dim)

@@ -1,10 +1,11 @@
 """A pre-norm transformer block, as in the standard vision transformer."""
 
 import keras
-from keras import ops
 
+from keras_asit.layers.attention import attention
 from keras_asit.layers.dense import KERNEL_STD, dense
 from keras_asit.layers.drop_path import DropPath
+from keras_asit.layers.gelu import gelu
 
 
 @keras.saving.register_keras_serializable("keras_asit")
@@ -47,13 +48,7 @@ class SelfAttention(keras.layers.Layer):
         self.projection.build(input_shape)
 
     def call(self, tokens):
-        length, width = tokens.shape[1:]
-        heads = (-1, length, self.num_heads, width // self.num_heads)
-        query, key, value = (
-            ops.reshape(part, heads) for part in ops.split(self.qkv(tokens), 3, axis=-1)
-        )
-        mixed = ops.dot_product_attention(query, key, value)
-        return self.projection(ops.reshape(mixed, (-1, length, width)))
+        return self.projection(attention(self.qkv(tokens), self.num_heads))
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -78,7 +73,7 @@ class TransformerBlock(keras.layers.Layer):
         kernel_std: Deviation of the initial kernels; None scales it to the width.
 
     Input shape:
-        `(B, N, D)` tokens.
+        `(B, N, D)` tokens. `drop_path`, a scalar, stands in for the block's own.
 
     Output shape:
         `(B, N, D)`.
@@ -134,12 +129,12 @@ class TransformerBlock(keras.layers.Layer):
         )
         self.contract.build((*input_shape[:-1], self.mlp_dim))
 
-    def call(self, tokens, training=False):
+    def call(self, tokens, training=False, drop_path=None):
         branch = self.attention(self.attention_norm(tokens))
-        tokens = tokens + self.branch_drop(branch, training=training)
-        hidden = ops.gelu(self.expand(self.mlp_norm(tokens)), approximate=False)
+        tokens = tokens + self.branch_drop(branch, training=training, rate=drop_path)
+        hidden = gelu(self.expand(self.mlp_norm(tokens)))
         branch = self.contract(hidden)
-        return tokens + self.branch_drop(branch, training=training)
+        return tokens + self.branch_drop(branch, training=training, rate=drop_path)
 
     def compute_output_shape(self, input_shape):
         return input_shape

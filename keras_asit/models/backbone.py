@@ -4,9 +4,11 @@ from numbers import Integral
 
 import keras
 import numpy as np
+from keras import ops
 
 from keras_asit.audio import LogMelFilterbank
 from keras_asit.audio.filterbank import AUDIOSET_MEAN, AUDIOSET_STD
+from keras_asit.layers.block_stack import can_loop, loop_over
 from keras_asit.layers.dense import KERNEL_STD
 from keras_asit.layers.patch_embedding import POSITION_STD, PatchEmbedding, patch_grid
 from keras_asit.layers.transformer_block import TransformerBlock, check_heads
@@ -125,6 +127,7 @@ class ASiTBackbone(keras.Model):
         self.mlp_dim = mlp_dim
         self.blocks = blocks
         self.embedding = embedding
+        self.norm = norm
         self.frontend = frontend
         self.kernel_std = kernel_std
         self.position_std = position_std
@@ -135,6 +138,12 @@ class ASiTBackbone(keras.Model):
         if hasattr(inputs, "shape"):  # else a list or a dictionary, which Keras checks
             checked_shape(inputs, self)
         return super().__call__(inputs, *args, **kwargs)
+
+    def call(self, inputs, training=None, mask=None):
+        if not can_loop(self.blocks, inputs):
+            return super().call(inputs, training=training, mask=mask)
+        tokens = self.embedding(ops.cast(inputs, self.compute_dtype))
+        return self.norm(loop_over(self.blocks, tokens, bool(training)))
 
     @property
     def drop_path(self):
