@@ -14,9 +14,11 @@ def can_loop(blocks, tokens):
         return False
     import jax
 
+    def shapes(block):
+        return ((tuple(v.shape), v.dtype) for v in block.variables)
+
     kinds = {
-        (block.compute_dtype, *((tuple(v.shape), v.dtype) for v in block.variables))
-        for block in blocks
+        (block.compute_dtype, block.rematerialise, *shapes(block)) for block in blocks
     }
     return isinstance(tokens, jax.core.Tracer) and len(kinds) == 1
 

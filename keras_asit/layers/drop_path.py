@@ -59,11 +59,15 @@ class DropPath(keras.layers.Layer):
     def call(self, branch, training=False, rate=None):
         if not training or (rate is None and self.rate == 0):
             return branch
+        return branch * self.draw(branch, rate)
+
+    def draw(self, branch, rate=None):
+        """Factors of the samples, `(B, 1, ...)`: 0, or `1 / (1 - rate)`."""
         rate = self.rate if rate is None else rate
         shape = (ops.shape(branch)[0],) + (1,) * (len(branch.shape) - 1)
         draw = keras.random.uniform(shape, dtype="float32", seed=self.seed_generator)
         keep = ops.cast(draw >= rate, branch.dtype)
-        return branch * ops.cast(keep / (1 - rate), branch.dtype)
+        return ops.cast(keep / (1 - rate), branch.dtype)
 
     def compute_output_shape(self, input_shape):
         return input_shape

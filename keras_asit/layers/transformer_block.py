@@ -71,6 +71,8 @@ class TransformerBlock(keras.layers.Layer):
         drop_path: Share of the samples whose residual branches are dropped in
             training.
         kernel_std: Deviation of the initial kernels; None scales it to the width.
+        rematerialise: Whether training keeps nothing of the inside of the block for the
+            backward pass, and computes it again there. Can be set later.
 
     Input shape:
         `(B, N, D)` tokens. `drop_path`, a scalar, stands in for the block's own.
@@ -91,9 +93,16 @@ class TransformerBlock(keras.layers.Layer):
     """
 
     def __init__(
-        self, num_heads, mlp_dim, drop_path=0.0, kernel_std=KERNEL_STD, **kwargs
+        self,
+        num_heads,
+        mlp_dim,
+        drop_path=0.0,
+        kernel_std=KERNEL_STD,
+        rematerialise=False,
+        **kwargs,
     ):
         super().__init__(**kwargs)
+        self.rematerialise = rematerialise
         self.num_heads = num_heads
         self.mlp_dim = mlp_dim
         self.kernel_std = kernel_std
@@ -130,11 +139,20 @@ class TransformerBlock(keras.layers.Layer):
         self.contract.build((*input_shape[:-1], self.mlp_dim))
 
     def call(self, tokens, training=False, drop_path=None):
+        # Drawn here: what is computed again must not be drawn again.
+        rate = self.drop_path if drop_path is None else drop_path
+        factors = ()
+        if training and (drop_path is not None or rate > 0):
+            factors = tuple(self.branch_drop.draw(tokens, rate) for _ in range(2))
+        again = training and self.rematerialise
+        branches = keras.remat(self._branches) if again else self._branches
+        return branches(tokens, *factors)
+
+    def _branches(self, tokens, attention_factor=1.0, mlp_factor=1.0):
         branch = self.attention(self.attention_norm(tokens))
-        tokens = tokens + self.branch_drop(branch, training=training, rate=drop_path)
+        tokens = tokens + branch * attention_factor
         hidden = gelu(self.expand(self.mlp_norm(tokens)))
-        branch = self.contract(hidden)
-        return tokens + self.branch_drop(branch, training=training, rate=drop_path)
+        return tokens + self.contract(hidden) * mlp_factor
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -146,6 +164,7 @@ class TransformerBlock(keras.layers.Layer):
             "mlp_dim": self.mlp_dim,
             "drop_path": self.drop_path,
             "kernel_std": self.kernel_std,
+            "rematerialise": self.rematerialise,
         }
 
 

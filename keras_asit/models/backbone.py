@@ -38,6 +38,9 @@ class ASiTBackbone(keras.Model):
             heads; None scales it to the width, which narrow networks need.
         position_std: Deviation of the initial position embedding; narrow networks
             that train for minutes need one near that of the projected patches.
+        rematerialise: Whether training computes each block again in the backward pass,
+            a third more arithmetic, rather than keeping what is inside: for long inputs
+            and large batches. Gradients are the same.
 
     Input shape:
         `(B, T, F)`: normalised log-mel spectrograms, time first.
@@ -73,6 +76,7 @@ class ASiTBackbone(keras.Model):
         frontend=None,
         kernel_std=KERNEL_STD,
         position_std=POSITION_STD,
+        rematerialise=False,
         **kwargs,
     ):
         num_frames, num_mel_bins = _check_shape(input_shape)
@@ -102,6 +106,7 @@ class ASiTBackbone(keras.Model):
                 num_heads,
                 mlp_dim,
                 kernel_std=kernel_std,
+                rematerialise=rematerialise,
                 dtype=dtype,
                 name=f"block_{i}",
             )
@@ -131,6 +136,7 @@ class ASiTBackbone(keras.Model):
         self.frontend = frontend
         self.kernel_std = kernel_std
         self.position_std = position_std
+        self.rematerialise = rematerialise
         self.drop_path = drop_path
         self.trainable = trainable  # only now does it reach the layers
 
@@ -173,6 +179,7 @@ class ASiTBackbone(keras.Model):
             "drop_path": self.drop_path,
             "kernel_std": self.kernel_std,
             "position_std": self.position_std,
+            "rematerialise": self.rematerialise,
             "frontend": keras.saving.serialize_keras_object(self.frontend),
         }
 

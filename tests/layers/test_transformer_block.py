@@ -1,5 +1,6 @@
 import math
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -133,3 +134,62 @@ def test_heads_that_do_not_divide_the_width(num_heads):
         check_heads(8, num_heads)
     with pytest.raises(ValueError, match=message):
         TransformerBlock(num_heads, 16).build((None, 5, 8))
+
+
+@pytest.mark.parametrize("drop_path", [0.0, 0.5])
+def test_a_block_that_is_computed_again_has_the_same_gradients(drop_path):
+    """Also where branches are dropped: what was drawn is not drawn again."""
+    x = tokens(6, 5, 8)
+    found = []
+    for rematerialise in (False, True):
+        keras.utils.set_random_seed(0)
+        block = with_random_weights(
+            TransformerBlock(2, 12, drop_path, rematerialise=rematerialise), x.shape
+        )
+        block.branch_drop.seed_generator.state.assign([3, 4])
+        found.append(training_gradients(block, x))
+        state = values(block.branch_drop.seed_generator.state)
+        assert state[1] == 4 + (2 if drop_path else 0)
+    assert len(found[0]) == 13
+    for kept, again in zip(*found, strict=True):
+        assert np.abs(kept).max() > 0
+        np.testing.assert_allclose(again, kept, rtol=1e-5, atol=1e-6)
+
+
+def training_gradients(block, x):
+    """Gradients of a loss in training, with respect to the weights and the input."""
+
+    def loss(x):
+        return ops.sum(ops.square(block(x, training=True)))
+
+    weights = block.trainable_variables
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        @tf.function
+        def differentiate(x):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                total = loss(x)
+            return tape.gradient(total, [x, *(weight.value for weight in weights)])
+
+        return [g.numpy() for g in differentiate(tf.constant(x))]
+    if backend == "torch":
+        pytest.skip("Keras' torch backend has no rematerialisation")
+    import jax
+
+    generator = block.branch_drop.seed_generator.state
+    seed = generator.value
+
+    def stateless(x, *values):
+        mapping = [*zip(weights, values), (generator, seed)]
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            total = loss(x)
+        return total, scope.get_current_value(generator)
+
+    arguments = (x, *(weight.value for weight in weights))
+    numbers = range(len(arguments))
+    gradients, new = jax.jit(jax.grad(stateless, numbers, has_aux=True))(*arguments)
+    generator.assign(new)
+    return [np.asarray(g) for g in gradients]
