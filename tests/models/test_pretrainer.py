@@ -34,6 +34,11 @@ LOGS = {"loss", "reconstruction_loss", "local_loss", "global_loss"}
 COMPILED = {"jit_compile": "auto" if keras.backend.backend() == "jax" else False}
 
 
+def losses_of(history):
+    """What the logs have beside the doctor's vital signs."""
+    return {name for name in history if not name.startswith("doctor/")}
+
+
 def numbers(tensors):
     return {name: float(ops.convert_to_numpy(x)) for name, x in tensors.items()}
 
@@ -328,7 +333,7 @@ def test_fit_takes_views_from(for_sources, kind):
     before = float(ops.convert_to_numpy(model.steps_done))
     source = as_source(kind, clean_views(8), 4)
     history = model.fit(**source, epochs=1, verbose=0, shuffle=False).history
-    assert set(history) == LOGS
+    assert losses_of(history) == LOGS
     assert np.isfinite([history[name][-1] for name in LOGS]).all()
     total = sum(history[name][-1] for name in LOGS - {"loss"})
     np.testing.assert_allclose(history["loss"][-1], total, rtol=1e-5)
@@ -384,7 +389,7 @@ def fitted_on_waveforms():
 
 def test_fit_takes_waveforms_and_silence(fitted_on_waveforms):
     model, _, history = fitted_on_waveforms
-    assert set(history) == LOGS
+    assert losses_of(history) == LOGS
     assert np.isfinite([history[name] for name in LOGS]).all()
     assert all(np.isfinite(value).all() for value in values(model.weights))
 

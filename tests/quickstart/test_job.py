@@ -200,7 +200,7 @@ def test_results_of_a_run(finished):
     assert results["pretraining_steps"] == 3
     assert results["backend"] == BACKEND
     parts = {"loss", "reconstruction_loss", "local_loss", "global_loss"}
-    assert set(results["pretraining"]) == parts
+    assert parts <= set(results["pretraining"])
     for run in ("scratch", "pretrained"):
         assert set(results["fine_tuning"][run]) == {"loss", "accuracy"}
 
