@@ -2,6 +2,7 @@
 
 import math
 
+import keras
 from keras import ops
 
 
@@ -43,4 +44,9 @@ def _gelu(x):
 
 def _probability_below(x):
     """`Phi(x)`, the normal distribution's integral up to `x`."""
+    if keras.backend.backend() == "jax":
+        from jax import lax
+
+        # JAX exports erf as an operation that TensorFlow's SavedModel cannot read.
+        return 0.5 * lax.erfc(x * -math.sqrt(0.5))
     return 0.5 + 0.5 * ops.erf(x * math.sqrt(0.5))
