@@ -20,6 +20,19 @@ from keras_asit.losses import balanced_center, pseudo_labels
 STEPS = range(three_steps.STEPS)
 
 
+def without_key_bias(path, value):
+    """A weight, less what no loss depends on.
+
+    Softmax takes no notice of what all keys share (see test_transformer_block.py), so
+    the gradient of the keys' bias is rounding alone, and Adam, which divides it by its
+    own size, makes steps of it that the order of a sum decides.
+    """
+    if not path.endswith("qkv/bias"):
+        return value
+    query, _, values = np.split(value, 3)
+    return np.concatenate([query, values])
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """The records of one device and of two."""
@@ -65,8 +78,11 @@ def test_losses_are_those_of_one_device(runs, part, step):
 def test_weights_are_those_of_one_device(runs, step):
     """Student, teacher, centres and the step counter."""
     for i, path in enumerate(runs["one"]["paths"]):
-        one, two = (runs[devices][f"weight_{step}_{i}"] for devices in ("one", "two"))
-        np.testing.assert_allclose(two[0], one[0], rtol=1e-5, atol=1e-5, err_msg=path)
+        one, two = (
+            without_key_bias(path, runs[devices][f"weight_{step}_{i}"][0])
+            for devices in ("one", "two")
+        )
+        np.testing.assert_allclose(two, one, rtol=1e-5, atol=1e-5, err_msg=path)
 
 
 @pytest.mark.parametrize("step", STEPS)
