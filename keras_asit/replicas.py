@@ -32,6 +32,31 @@ def share_a_batch():
     return count() > 1 or keras.distribution.distribution() is not None
 
 
+def workers(strategy=None):
+    """Number of processes that a `tf.distribute` strategy spans; 1 on JAX.
+
+    Args:
+        strategy: By default the one in force.
+    """
+    strategy = strategy or _strategy()
+    if strategy is None:
+        return 1
+    return strategy.num_replicas_in_sync // len(strategy.extended.worker_devices)
+
+
+def as_logs(logs):
+    """What a step returns as logs, as Keras can reduce them over the replicas.
+
+    Between processes Keras means them over their first axis, which scalars have not.
+
+    Args:
+        logs: Dict of scalars.
+    """
+    if _context() is None or workers() == 1:
+        return logs
+    return {name: ops.reshape(value, (1,)) for name, value in logs.items()}
+
+
 def _context():
     """The replica context when called inside `strategy.run`, else None."""
     if _strategy() is None:

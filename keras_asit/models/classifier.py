@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_asit import replicas
 from keras_asit.audio import read
 from keras_asit.layers.dense import dense
 from keras_asit.losses import (
@@ -14,7 +15,7 @@ from keras_asit.losses import (
     class_accuracy,
     multi_label_accuracy,
 )
-from keras_asit.models import resuming
+from keras_asit.models import device_batches, resuming
 from keras_asit.models.normalisation import warn_if_far
 from keras_asit.models.shapes import checked_shape
 
@@ -152,11 +153,23 @@ class ASiTClassifier(keras.Model):
 
         Args:
             resume: As of `ASiTPretrainer.fit`.
+
+        Raises:
+            ValueError: For batches that the number of devices does not divide.
         """
+        x, kwargs = device_batches.checked_fit(self, x, args, kwargs)
         warn_if_far(x, self.backbone)
         callbacks = [] if callbacks is None else keras.tree.flatten(callbacks)
         resuming.resume(self, resume, x, callbacks, kwargs)
         return super().fit(x, *args, callbacks=callbacks, **kwargs)
+
+    def evaluate(self, x=None, *args, **kwargs):
+        """As `keras.Model.evaluate`, with the check of `fit` on the batches."""
+        x = device_batches.checked_evaluate(self, x, args, kwargs)
+        return super().evaluate(x, *args, **kwargs)
+
+    def get_metrics_result(self):
+        return replicas.as_logs(super().get_metrics_result())
 
     def compile_from_config(self, config):
         """Compiles a loaded model as it was when it was saved, optimizer included."""
