@@ -10,7 +10,7 @@ from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent.parent
 DEVICES = {  # of a process
-    "mirrored": 2, "workers": 1, "data_parallel": 4, "model_parallel": 4,
+    "one": 1, "mirrored": 2, "workers": 1, "data_parallel": 4, "model_parallel": 4,
 }  # fmt: skip
 
 

@@ -130,8 +130,9 @@ def on_many_devices(kind):
     strategy = many_devices.strategy(kind)
     with many_devices.scope(strategy):
         found = on_one_device()
-        if kind == "mirrored":
+        if strategy:
             found |= draws_of_replicas(strategy)
+        if kind == "mirrored":
             found["balanced_center"] = balanced_center_of_replicas(strategy)
     return found
 
@@ -162,26 +163,33 @@ def balanced_center_of_replicas(strategy):
 
 
 def draws_of_replicas(strategy):
-    """What two replicas draw: masks, and random numbers by Keras' own generator."""
+    """What the replicas of this process draw, layer by layer.
+
+    `plain` is what they draw of Keras' own generator.
+    """
     import keras
     import tensorflow as tf
 
-    from keras_asit.layers import GMMLCorruption
+    from keras_asit.layers import DropPath, GMMLCorruption, RandomFilter
 
     clean = np.random.default_rng(0).normal(size=(4, 48, 32)).astype("float32")
     corruption = GMMLCorruption(seed=3)
     corruption.build(clean.shape)
+    drop, colour = DropPath(0.5, seed=3), RandomFilter(seed=3)
     plain = keras.random.SeedGenerator(3)
 
     @tf.function
     def draw():
-        _, mask = corruption(clean)
-        return mask, keras.random.uniform((4,), seed=plain)
+        return {
+            "masks": corruption(clean)[1],
+            "dropped": drop(tf.ones((64, 2)), training=True),
+            "filtered": colour(clean, training=True),
+            "plain": keras.random.uniform((4,), seed=plain),
+        }
 
-    masks, numbers = strategy.run(draw)
     return {
-        "masks": np.stack([x.numpy() for x in masks.values]),
-        "plain": np.stack([x.numpy() for x in numbers.values]),
+        name: np.stack([x.numpy() for x in strategy.experimental_local_results(drawn)])
+        for name, drawn in strategy.run(draw).items()
     }
 
 
