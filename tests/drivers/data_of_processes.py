@@ -75,7 +75,8 @@ def main(kind, manifest, out, number):
     strategy = None if kind == "one" else many_devices.strategy(kind)
     dataset = views(manifest)
     batches = [means(of_process(dataset, strategy)) for _ in range(EPOCHS)]
-    found = {"means": sum(batches, []), "logs": logs(manifest, strategy)}
+    flat = [batch for epoch in batches for batch in epoch]
+    found = {"means": flat, "logs": logs(manifest, strategy)}
     Path(f"{out}-{number}.json").write_text(json.dumps(found))
 
 

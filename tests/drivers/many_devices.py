@@ -48,7 +48,7 @@ def finish(started):
     """Waits for processes; fails with what they printed where one failed."""
     outputs = [process.communicate()[0] for process in started]
     for process, output in zip(started, outputs):
-        assert process.returncode == 0, output[-4000:]
+        assert process.returncode == 0, output[-9000:]
 
 
 def _free_ports(number):
