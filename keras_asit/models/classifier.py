@@ -17,6 +17,7 @@ from keras_asit.losses import (
 )
 from keras_asit.models import device_batches, resuming
 from keras_asit.models.normalisation import warn_if_far
+from keras_asit.models.on_devices import OnDevices
 from keras_asit.models.shapes import checked_shape
 
 POOLINGS = ("cls", "mean", "cls+mean")
@@ -37,7 +38,7 @@ def pool(tokens, pooling):
 
 
 @keras.saving.register_keras_serializable("keras_asit")
-class ASiTClassifier(keras.Model):
+class ASiTClassifier(OnDevices, keras.Model):
     """Classifies clips with a pretrained backbone (paper, Section 4.2).
 
     After pretraining the heads are dropped and the teacher's backbone is trained
@@ -162,11 +163,6 @@ class ASiTClassifier(keras.Model):
         callbacks = [] if callbacks is None else keras.tree.flatten(callbacks)
         resuming.resume(self, resume, x, callbacks, kwargs)
         return super().fit(x, *args, callbacks=callbacks, **kwargs)
-
-    def evaluate(self, x=None, *args, **kwargs):
-        """As `keras.Model.evaluate`, with the check of `fit` on the batches."""
-        x = device_batches.checked_evaluate(self, x, args, kwargs)
-        return super().evaluate(x, *args, **kwargs)
 
     def get_metrics_result(self):
         return replicas.as_logs(super().get_metrics_result())

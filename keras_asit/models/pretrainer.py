@@ -19,6 +19,7 @@ from keras_asit.models import (
     vitals,
 )
 from keras_asit.models.data_wait import DataWait
+from keras_asit.models.on_devices import OnDevices
 from keras_asit.models.views import check_views, merge_views
 from keras_asit.optimizers import ScheduledAdamW, clipping
 
@@ -33,7 +34,7 @@ class FiniteMean(keras.metrics.Mean):
 
 
 @keras.saving.register_keras_serializable("keras_asit")
-class ASiTPretrainer(keras.Model):
+class ASiTPretrainer(OnDevices, keras.Model):
     """Trains a backbone without labels (paper, Section 3.3 and Figure 1).
 
     A student sees corrupted views and reconstructs the clean ones; it also
@@ -405,11 +406,6 @@ class ASiTPretrainer(keras.Model):
                 callback.dataset = x
         resuming.resume(self, resume, x, callbacks, kwargs)
         return super().fit(x, *args, callbacks=callbacks, **kwargs)
-
-    def evaluate(self, x=None, *args, **kwargs):
-        """As `keras.Model.evaluate`, with the check of `fit` on the batches."""
-        x = device_batches.checked_evaluate(self, x, args, kwargs)
-        return super().evaluate(x, *args, **kwargs)
 
     def get_config(self):
         layer = None
