@@ -39,7 +39,7 @@ def workers(strategy=None):
         strategy: By default the one in force.
     """
     strategy = strategy or _strategy()
-    if strategy is None:
+    if strategy is None or strategy.num_replicas_in_sync == 1:
         return 1
     return strategy.num_replicas_in_sync // len(strategy.extended.worker_devices)
 

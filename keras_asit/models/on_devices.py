@@ -7,7 +7,7 @@ from keras_asit.models import device_batches
 
 
 class OnDevices:
-    """For a `keras.Model`: checks of what is evaluated, and work with many processes."""
+    """For a `keras.Model`: a check of what is evaluated, and many processes."""
 
     def evaluate(self, x=None, *args, **kwargs):
         """As `keras.Model.evaluate`, with the check of `fit` on the batches."""
