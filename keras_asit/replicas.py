@@ -27,6 +27,15 @@ def count():
     return strategy.num_replicas_in_sync if strategy else 1
 
 
+def is_strategy_set():
+    """Whether a `tf.distribute` strategy is in force, be it of one replica only."""
+    if keras.backend.backend() != "tensorflow" or "tensorflow" not in sys.modules:
+        return False
+    import tensorflow as tf
+
+    return tf.distribute.has_strategy()
+
+
 def share_a_batch():
     """Whether more than one device works on a batch, on either backend."""
     return count() > 1 or keras.distribution.distribution() is not None
