@@ -260,7 +260,8 @@ def _update_where(finite, optimizer, gradients, variables):
         if finite:
             update()
     elif replicas.is_strategy_set():
-        # The replicas, even a single one, meet in the update, which TensorFlow refuses within a branch.
+        # Replicas, even a single one, meet in the update, which TensorFlow refuses
+        # within a branch.
         changing = [*variables, *optimizer.variables]
         before = [ops.copy(variable) for variable in changing]
         update()
