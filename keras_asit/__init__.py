@@ -2,7 +2,8 @@
 
 The way of a clip: `audio` reads it and makes a log-mel filterbank, `data` makes
 batches, `layers` and `models` are the networks, `losses`, `schedules`, `optimizers`
-and `callbacks` train them; `presets`, `evaluation` and `embed` use what was learned.
+and `callbacks` train them, `distribution` on many devices; `presets`, `evaluation` and
+`embed` use what was learned.
 """
 
 import importlib
@@ -15,6 +16,7 @@ __all__ = [
     "audio",
     "callbacks",
     "data",
+    "distribution",
     "embed",
     "evaluation",
     "layers",

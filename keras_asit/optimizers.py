@@ -96,8 +96,8 @@ class ScheduledAdamW(keras.optimizers.AdamW):
 
         Half of the step's graph were these, and they read the moments several times.
         """
-        elsewhere = keras.backend.backend() != "tensorflow" or replicas.count() > 1
-        if elsewhere or self.amsgrad:
+        elsewhere = keras.backend.backend() != "tensorflow"
+        if elsewhere or replicas.is_strategy_set() or self.amsgrad:
             return super().update_step(gradient, variable, learning_rate)
         import tensorflow as tf
 

@@ -27,9 +27,43 @@ def count():
     return strategy.num_replicas_in_sync if strategy else 1
 
 
+def is_strategy_set():
+    """Whether a `tf.distribute` strategy is in force, be it of one replica only."""
+    if keras.backend.backend() != "tensorflow" or "tensorflow" not in sys.modules:
+        return False
+    import tensorflow as tf
+
+    return tf.distribute.has_strategy()
+
+
 def share_a_batch():
     """Whether more than one device works on a batch, on either backend."""
     return count() > 1 or keras.distribution.distribution() is not None
+
+
+def workers(strategy=None):
+    """Number of processes that a `tf.distribute` strategy spans; 1 on JAX.
+
+    Args:
+        strategy: By default the one in force.
+    """
+    strategy = strategy or _strategy()
+    if strategy is None or strategy.num_replicas_in_sync == 1:
+        return 1
+    return strategy.num_replicas_in_sync // len(strategy.extended.worker_devices)
+
+
+def as_logs(logs):
+    """What a step returns as logs, as Keras can reduce them over the replicas.
+
+    Between processes Keras means them over their first axis, which scalars have not.
+
+    Args:
+        logs: Dict of scalars.
+    """
+    if _context() is None or workers() == 1:
+        return logs
+    return {name: ops.reshape(value, (1,)) for name, value in logs.items()}
 
 
 def _context():

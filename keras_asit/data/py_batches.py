@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import keras
 import numpy as np
 
+from keras_asit import distribution
 from keras_asit.data.examples import BATCHES_AHEAD
 
 
@@ -19,6 +20,8 @@ class PyBatches(keras.utils.PyDataset):
     It reads ahead by itself, and leaves Keras' own workers unused: those run
     past the batch that `fit` looks at to build a model, and an epoch would
     then begin anywhere.
+
+    Where several processes train on JAX, each gets its part of every batch.
 
     Args:
         passes: A `Passes`.
@@ -105,7 +108,7 @@ class PyBatches(keras.utils.PyDataset):
 
     def start(self, batch):
         """Starts to read a batch: its rows, and a future of each of its clips."""
-        rows = self.passes.rows(batch)
+        rows = _of_process(self.passes.rows(batch))
         return rows, [self._pool.submit(self.examples.example, *row) for row in rows]
 
     def finish(self, rows, started):
@@ -154,6 +157,19 @@ class _Pass:
         for clip in [clip for _, clips in self._ahead for clip in clips]:
             clip.cancel()
         self._ahead.clear()
+
+
+def _of_process(rows):
+    """The clips of a batch that this process feeds to its devices."""
+    part, parts = distribution.share_of_process()
+    if len(rows) % parts:
+        raise ValueError(
+            f"Expected batches that {parts} processes can share. Received: one of "
+            f"{len(rows)} clips. Choose a multiple of {parts} as batch_size, and leave "
+            "a smaller last batch out (drop_remainder=True)"
+        )
+    size = len(rows) // parts
+    return rows[part * size : (part + 1) * size]
 
 
 def _compiled(frontend):

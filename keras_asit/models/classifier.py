@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_asit import replicas
 from keras_asit.audio import read
 from keras_asit.layers.dense import dense
 from keras_asit.losses import (
@@ -14,8 +15,9 @@ from keras_asit.losses import (
     class_accuracy,
     multi_label_accuracy,
 )
-from keras_asit.models import resuming
+from keras_asit.models import device_batches, resuming
 from keras_asit.models.normalisation import warn_if_far
+from keras_asit.models.on_devices import OnDevices
 from keras_asit.models.shapes import checked_shape
 
 POOLINGS = ("cls", "mean", "cls+mean")
@@ -36,7 +38,7 @@ def pool(tokens, pooling):
 
 
 @keras.saving.register_keras_serializable("keras_asit")
-class ASiTClassifier(keras.Model):
+class ASiTClassifier(OnDevices, keras.Model):
     """Classifies clips with a pretrained backbone (paper, Section 4.2).
 
     After pretraining the heads are dropped and the teacher's backbone is trained
@@ -152,11 +154,18 @@ class ASiTClassifier(keras.Model):
 
         Args:
             resume: As of `ASiTPretrainer.fit`.
+
+        Raises:
+            ValueError: For batches that the number of devices does not divide.
         """
+        x, kwargs = device_batches.checked_fit(self, x, args, kwargs)
         warn_if_far(x, self.backbone)
         callbacks = [] if callbacks is None else keras.tree.flatten(callbacks)
         resuming.resume(self, resume, x, callbacks, kwargs)
         return super().fit(x, *args, callbacks=callbacks, **kwargs)
+
+    def get_metrics_result(self):
+        return replicas.as_logs(super().get_metrics_result())
 
     def compile_from_config(self, config):
         """Compiles a loaded model as it was when it was saved, optimizer included."""

@@ -8,6 +8,7 @@ from keras_asit import replicas, schedules
 from keras_asit.callbacks.doctor import Doctor
 from keras_asit.callbacks.ema_teacher import EMATeacher
 from keras_asit.models import (
+    device_batches,
     heads,
     normalisation,
     objective,
@@ -18,6 +19,7 @@ from keras_asit.models import (
     vitals,
 )
 from keras_asit.models.data_wait import DataWait
+from keras_asit.models.on_devices import OnDevices
 from keras_asit.models.views import check_views, merge_views
 from keras_asit.optimizers import ScheduledAdamW, clipping
 
@@ -32,7 +34,7 @@ class FiniteMean(keras.metrics.Mean):
 
 
 @keras.saving.register_keras_serializable("keras_asit")
-class ASiTPretrainer(keras.Model):
+class ASiTPretrainer(OnDevices, keras.Model):
     """Trains a backbone without labels (paper, Section 3.3 and Figure 1).
 
     A student sees corrupted views and reconstructs the clean ones; it also
@@ -294,7 +296,8 @@ class ASiTPretrainer(keras.Model):
         """What `fit` logs: what is optimised, and what it is the weighted sum of."""
         means = {part: self.trackers[part].result() for part in self.parts}
         total = sum(self.options[f"{part}_weight"] * means[part] for part in means)
-        return {"loss": total, **{f"{part}_loss": means[part] for part in means}}
+        losses = {f"{part}_loss": means[part] for part in means}
+        return replicas.as_logs({"loss": total, **losses})
 
     def finish_step(self, parts, statistics, clips, gradient_norm, finite):
         """What follows the optimiser: centres, teacher, counters and vital signs.
@@ -386,7 +389,11 @@ class ASiTPretrainer(keras.Model):
         Args:
             resume: Folder of a `callbacks.Checkpoint`, to go on from its newest one. It
                 may not exist yet: the same command begins a run and goes on with it.
+
+        Raises:
+            ValueError: For batches that the number of devices does not divide.
         """
+        x, kwargs = device_batches.checked_fit(self, x, args, kwargs)
         normalisation.warn_if_far(x, self.student)
         self._choose_what_is_trained()
         callbacks = [] if callbacks is None else keras.tree.flatten(callbacks)

@@ -259,8 +259,9 @@ def _update_where(finite, optimizer, gradients, variables):
     elif backend == "torch":
         if finite:
             update()
-    elif replicas.count() > 1:
-        # The replicas meet in the update, which TensorFlow refuses within a branch.
+    elif replicas.is_strategy_set():
+        # Replicas, even a single one, meet in the update, which TensorFlow refuses
+        # within a branch.
         changing = [*variables, *optimizer.variables]
         before = [ops.copy(variable) for variable in changing]
         update()

@@ -7,7 +7,6 @@ A `MirroredStrategy` on TensorFlow, a `DataParallel` on JAX, in a process of its
 
 import json
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -56,11 +55,14 @@ def trained_on(dataset, epochs):
 
 
 def main(manifest, out):
-    from drivers import two_devices
+    import keras
+
+    from drivers import many_devices
     from keras_asit.data import labelled_dataset
 
-    strategy = two_devices.strategy()
-    with strategy.scope() if strategy else nullcontext():
+    on_jax = keras.backend.backend() == "jax"
+    strategy = many_devices.strategy("data_parallel" if on_jax else "mirrored")
+    with many_devices.scope(strategy):
         options = {**OPTIONS, "training": True}
         from_the_start = trained_on(labelled_dataset(manifest, BATCH, **options), 2)
         restored = labelled_dataset(manifest, BATCH, **options)

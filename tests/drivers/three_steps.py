@@ -1,11 +1,11 @@
-"""Three training steps without chance, on one device or on two logical CPU devices.
+"""Three training steps without chance, on one device or on many logical CPU devices.
 
-    python tests/drivers/three_steps.py one|two OUT.npz
+    python tests/drivers/three_steps.py one|KIND OUT NUMBER
 
 Weights, batches and masks come from numpy and stochastic depth is off, so that
-whatever two backends, or one device and two, disagree on is arithmetic. Two devices
-are a `MirroredStrategy` on TensorFlow and a `DataParallel` on JAX. They need a
-process of their own: collectives of different sizes do not mix in one.
+whatever two backends, or one device and many, disagree on is arithmetic. The kinds are
+those of `many_devices.py`; what process NUMBER holds is written to OUT-NUMBER.npz. Each
+needs a process of its own: collectives of different sizes do not mix in one.
 """
 
 import functools
@@ -62,9 +62,10 @@ def train(model):
     for step, batch in enumerate(views()):
         found[f"rate_{step}"] = float(optimizer.learning_rate)
         found[f"decay_{step}"] = float(optimizer.weight_decay_now())
+        clips = _of_process(batch)
         history = model.fit(
-            batch,
-            batch_size=CLIPS,
+            clips,
+            batch_size=len(clips),
             initial_epoch=step,
             epochs=step + 1,
             callbacks=[teacher],
@@ -78,12 +79,32 @@ def train(model):
     return found
 
 
+def _of_process(batch):
+    """On JAX each process gives `fit` its part of the batch, elsewhere all of it."""
+    from keras_asit.distribution import share_of_process
+
+    part, parts = share_of_process()
+    return np.split(batch, parts)[part]
+
+
 def copies(variable):
-    """What each device holds of a variable."""
+    """What each device holds of a variable; each group of them, where they split it."""
     value = variable.value
-    if hasattr(value, "addressable_shards"):
-        return [np.asarray(shard.data) for shard in value.addressable_shards]
-    return [component.numpy() for component in getattr(value, "values", (value,))]
+    if not hasattr(value, "addressable_shards"):
+        return [component.numpy() for component in getattr(value, "values", (value,))]
+    found = {}
+    for shard in value.addressable_shards:
+        whole = found.setdefault(shard.replica_id, np.full(value.shape, np.nan))
+        whole[shard.index] = np.asarray(shard.data)
+    return [found[replica].astype("float32") for replica in sorted(found)]
+
+
+def split_over(variables):
+    """Paths of the variables of which no device holds all."""
+    return [
+        _unnumbered(v.path) for v in variables
+        if hasattr(v.value, "sharding") and not v.value.sharding.is_fully_replicated
+    ]  # fmt: skip
 
 
 def _unnumbered(path):
@@ -93,25 +114,27 @@ def _unnumbered(path):
 
 @functools.cache
 def on_one_device():
+    """What training leaves, wherever: the devices are chosen before."""
     model = pretrainer()
+    found = train(model)
     return {
         "paths": np.array([_unnumbered(weight.path) for weight in model.weights]),
-        **train(model),
+        "split": np.array(split_over([*model.weights, *model.optimizer.variables])),
+        **found,
     }
 
 
-def on_two_devices():
-    from drivers import two_devices
+def on_many_devices(kind):
+    from drivers import many_devices
 
-    strategy = two_devices.strategy()
-    if strategy is None:
-        return on_one_device()
-    with strategy.scope():
-        return {
-            **on_one_device(),
-            **draws_of_replicas(strategy),
-            "balanced_center": balanced_center_of_replicas(strategy),
-        }
+    strategy = many_devices.strategy(kind)
+    with many_devices.scope(strategy):
+        found = on_one_device()
+        if strategy:
+            found |= draws_of_replicas(strategy)
+        if kind == "mirrored":
+            found["balanced_center"] = balanced_center_of_replicas(strategy)
+    return found
 
 
 def center_and_logits():
@@ -140,30 +163,38 @@ def balanced_center_of_replicas(strategy):
 
 
 def draws_of_replicas(strategy):
-    """What two replicas draw: masks, and random numbers by Keras' own generator."""
+    """What the replicas of this process draw, layer by layer.
+
+    `plain` is what they draw of Keras' own generator.
+    """
     import keras
     import tensorflow as tf
 
-    from keras_asit.layers import GMMLCorruption
+    from keras_asit.layers import DropPath, GMMLCorruption, RandomFilter
 
     clean = np.random.default_rng(0).normal(size=(4, 48, 32)).astype("float32")
     corruption = GMMLCorruption(seed=3)
     corruption.build(clean.shape)
+    drop, colour = DropPath(0.5, seed=3), RandomFilter(seed=3)
     plain = keras.random.SeedGenerator(3)
 
     @tf.function
     def draw():
-        _, mask = corruption(clean)
-        return mask, keras.random.uniform((4,), seed=plain)
+        return {
+            "masks": corruption(clean)[1],
+            "dropped": drop(tf.ones((64, 2)), training=True),
+            "filtered": colour(clean, training=True),
+            "plain": keras.random.uniform((4,), seed=plain),
+        }
 
-    masks, numbers = strategy.run(draw)
     return {
-        "masks": np.stack([x.numpy() for x in masks.values]),
-        "plain": np.stack([x.numpy() for x in numbers.values]),
+        name: np.stack([x.numpy() for x in strategy.experimental_local_results(drawn)])
+        for name, drawn in strategy.run(draw).items()
     }
 
 
 if __name__ == "__main__":
     sys.path[:0] = [str(TESTS), str(TESTS.parent)]
-    run = on_two_devices if sys.argv[1] == "two" else on_one_device
-    np.savez(sys.argv[2], **run())
+    kind, out, number = sys.argv[1:]
+    found = on_one_device() if kind == "one" else on_many_devices(kind)
+    np.savez(f"{out}-{number}.npz", **found)

@@ -68,6 +68,17 @@ def test_attention_layer_properties():
     )
 
 
+def test_the_bias_of_the_keys_changes_nothing():
+    """It adds the same to all scores of a query, and softmax takes no notice."""
+    layer, x = with_random_weights(SelfAttention(2), (2, 5, 8)), tokens(2, 5, 8)
+    before, bias = values(layer(x)), values(layer.qkv.bias)
+    for part, changes in {0: True, 8: False, 16: True}.items():
+        moved = bias.copy()
+        moved[part : part + 8] += np.random.default_rng(2).normal(size=8)
+        layer.qkv.bias.assign(moved.astype("float32"))
+        assert np.allclose(values(layer(x)), before, rtol=1e-5, atol=1e-5) != changes
+
+
 def test_block_layer_properties():
     check_layer(
         TransformerBlock,

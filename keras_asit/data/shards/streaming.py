@@ -12,6 +12,7 @@ import threading
 
 import numpy as np
 
+from keras_asit import replicas
 from keras_asit.data import draws
 from keras_asit.data.clips import TooManyBrokenFiles
 from keras_asit.data.examples import BATCHES_AHEAD
@@ -89,6 +90,7 @@ def _of_service(passes, shards, to_views, shuffle, address):
     """
     import tensorflow as tf
 
+    check_service(replicas.workers())
     passes.is_repeatable = False
     files = list(shards.files)
     if shuffle:
@@ -108,6 +110,26 @@ def _of_service(passes, shards, to_views, shuffle, address):
     views = views.apply(tf.data.experimental.service.distribute(by_file, address))
     views = views.rebatch(passes.batch_size, passes.all_are_full)
     return with_length(views.prefetch(BATCHES_AHEAD), passes.steps)
+
+
+def check_service(workers):
+    """Refuses a service where `tf.distribute` spans several processes.
+
+    Each of them would be given the clips in an order of its own, of which it then
+    keeps every so-manieth batch: some clips would come twice in an epoch, some never.
+
+    Args:
+        workers: Number of processes.
+
+    Raises:
+        ValueError: For more than one.
+    """
+    if workers > 1:
+        raise ValueError(
+            "Expected one process where a tf.data service makes the views. Received: a "
+            f"strategy of {workers}, each of which would see other clips. Make the "
+            "dataset without service=..."
+        )
 
 
 def _records(shards, span, examples, shuffle):

@@ -1,0 +1,30 @@
+"""What pretrainer and classifier do alike where several devices share a batch."""
+
+import keras
+
+from keras_asit import replicas
+from keras_asit.models import device_batches
+
+
+class OnDevices:
+    """For a `keras.Model`: a check of what is evaluated, and many processes."""
+
+    def evaluate(self, x=None, *args, **kwargs):
+        """As `keras.Model.evaluate`, with the check of `fit` on the batches."""
+        x = device_batches.checked_evaluate(self, x, args, kwargs)
+        return super().evaluate(x, *args, **kwargs)
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """On TensorFlow, what Keras builds from a first batch.
+
+        It takes the mean over all processes for its shape, which TensorFlow refuses
+        where a batch is more than one array. This process' part has the shape too.
+        """
+        strategy = self.distribute_strategy
+        if iterator is not None and replicas.workers(strategy) > 1:
+            _, _, batches = next(iter(iterator))
+            data_batch = keras.tree.map_structure(
+                lambda x: strategy.experimental_local_results(x)[0], next(batches)
+            )
+            iterator = None
+        super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)

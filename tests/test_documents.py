@@ -1,0 +1,52 @@
+"""The code of the documents runs."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+BACKEND = keras.backend.backend()
+
+
+def programs():
+    """Blocks of docs/devices.md, by the heading that they stand under."""
+    text = (ROOT / "docs" / "devices.md").read_text(encoding="utf-8")
+    for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
+        heading = section.split("\n", 1)[0].lower()
+        for block in re.findall(r"```python\n(.*?)```", section, re.DOTALL):
+            yield heading, block
+
+
+def test_every_program_is_for_a_backend():
+    assert sorted(heading for heading, _ in programs()) == ["jax", "jax", "tensorflow"]
+
+
+@pytest.mark.parametrize("program", [b for name, b in programs() if name == BACKEND])
+def test_the_programs_of_devices_run(program, monkeypatch):
+    """With a smaller backbone, then one step, in a process of their own."""
+    written = "ASiTBackbone((592, 128), hidden_dim=384, num_layers=12, num_heads=6)"
+    smaller = (
+        "ASiTBackbone((32, 32), hidden_dim=8, num_layers=1, num_heads=2, mlp_dim=8)"
+    )
+    heads = (
+        "local_dim=8, global_dim=8, projection_hidden_dims=(8,), "
+        "reconstruction_hidden_dims=(8,)"
+    )
+    assert written in program
+    program = program.replace(written, smaller)
+    program = program.replace("(backbone)", f"(backbone, {heads})")
+    program += (
+        "\nimport numpy as np\nviews = np.zeros((4, 2, 32, 32), 'float32')\n"
+        "pretrainer.fit(views, batch_size=4, verbose=0)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
