@@ -5,7 +5,6 @@ variables by their number, and `meta`, a text in JSON.
 """
 
 import json
-import os
 import re
 import warnings
 import zipfile
@@ -13,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 from keras import ops
+
+from keras_asit import whole_files
 
 FORMAT = "keras_asit checkpoint, version 1"
 _FILE = re.compile(r"step-(\d{10,})\.ckpt")
@@ -90,15 +91,11 @@ def write(directory, step, values, meta):
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"step-{step:010}.ckpt"
-    part = path.with_suffix(".part")
     text = json.dumps({"format": FORMAT, "step": step, **meta})
     arrays = {str(number): value for number, value in enumerate(values)}
-    with open(part, "wb") as file:
+    part = path.with_suffix(".part")
+    with whole_files.replacing(path, part, durable=True), open(part, "wb") as file:
         np.savez(file, **arrays, **{_META: np.array(text)})
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
-    _sync(directory)
     return path
 
 
@@ -160,14 +157,3 @@ def read_newest(directory):
         except DamagedCheckpoint as error:
             warnings.warn(f"{error}. Going back to the one before", stacklevel=2)
     return None
-
-
-def _sync(folder):
-    """Lets a new name in a folder reach the disk, where the system can."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

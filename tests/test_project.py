@@ -21,6 +21,7 @@ PACKAGE = ROOT / "keras_asit"
 # or from its own package.
 DATA_FLOW = [
     "version",
+    "whole_files",
     "replicas",
     "devices",
     "audio",
