@@ -23,6 +23,7 @@ DATA_FLOW = [
     "version",
     "whole_files",
     "replicas",
+    "processes",
     "devices",
     "audio",
     "data",

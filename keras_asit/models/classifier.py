@@ -155,8 +155,8 @@ class ASiTClassifier(keras.Model):
         """
         warn_if_far(x, self.backbone)
         callbacks = [] if callbacks is None else keras.tree.flatten(callbacks)
-        resuming.resume(self, resume, x, callbacks, kwargs)
-        return super().fit(x, *args, callbacks=callbacks, **kwargs)
+        with resuming.resumed(self, resume, x, callbacks, kwargs):
+            return super().fit(x, *args, callbacks=callbacks, **kwargs)
 
     def compile_from_config(self, config):
         """Compiles a loaded model as it was when it was saved, optimizer included."""
