@@ -9,13 +9,8 @@ from keras_asit.callbacks.checkpoint import Checkpoint
 from keras_asit.callbacks.ema_teacher import EMATeacher
 from keras_asit.callbacks.progress import Progress
 
-_BEGINNING = {
-    "step": 0,
-    "epoch": 0,
-    "batches": 0,
-    "steps_per_epoch": None,
-    "data": None,
-}
+_BEGINNING = {"step": 0, "epoch": 0, "batches": 0, "data": None}
+_BEGINNING |= {"steps_per_epoch": None, "repeated": 0}
 
 
 @contextlib.contextmanager
@@ -49,7 +44,8 @@ def resumed(model, directory, dataset, callbacks, arguments):
 def _restore(model, directory, dataset, arguments):
     """Brings model and dataset to the newest checkpoint; returns its meta data."""
     found = None if directory is None else checkpoints.read_newest(directory)
-    path, place, values = found or (None, _BEGINNING, None)
+    path, place, values = found or (None, {}, None)
+    place = {**_BEGINNING, **place}
     if directory is not None:
         _check_all_found_it(place["step"], directory, model)
     if not found:
@@ -61,7 +57,8 @@ def _restore(model, directory, dataset, arguments):
     if arguments.get("verbose", "auto") != 0 and processes.index(model) == 0:
         print(
             f"Resuming from {path}: {place['step']} steps are done, "
-            f"{place['epoch']} epochs and {place['batches']} batches.{_note(place, dataset)}"
+            f"{place['epoch']} epochs and {place['batches']} batches."
+            f"{_note(place, dataset)}"
         )
     return place
 
@@ -87,7 +84,7 @@ def _note(place, dataset):
 
 def _tell(place, dataset, callbacks):
     """Lets callbacks know how much was done before."""
-    before, repeated = place["batches"], place.get("repeated", 0)
+    before, repeated = place["batches"], place["repeated"]
     if before and not place["steps_per_epoch"]:  # where it ends is not known
         before, repeated = 0, repeated + before
     for callback in callbacks:
@@ -125,8 +122,8 @@ class _RestOfEpoch(keras.callbacks.Callback):
         at_once = self.model.steps_per_execution
         if left % at_once:
             raise ValueError(
-                f"Expected steps_per_execution to divide the {left} steps that are left "
-                f"of the epoch. Received: {at_once}. Compile with 1"
+                f"Expected steps_per_execution to divide the {left} steps that are "
+                f"left of the epoch. Received: {at_once}. Compile with 1"
             )
 
     def on_epoch_begin(self, epoch, logs=None):
