@@ -72,7 +72,9 @@ class EMATeacher(keras.callbacks.Callback):
         self.final_teacher_temperature = final_teacher_temperature
         self.temperature_epochs = temperature_epochs
         self.total_steps = total_steps
-        # Done by a run that is resumed: of the first epoch, of epochs begun anew.
+        # Of a run that is resumed: the curve is restored with the model; what was done
+        # of the first epoch, and of epochs that were begun anew.
+        self.is_resumed = False
         self.batches_before = self.batches_repeated = 0
 
     def on_train_begin(self, logs=None):
@@ -134,5 +136,6 @@ class EMATeacher(keras.callbacks.Callback):
         model.momentum_start.assign(self.momentum)
         model.momentum_end.assign(self.final_momentum if known else self.momentum)
         model.momentum_steps.assign(max(total, 1))
-        done = epochs_done * (steps_per_epoch or 0) + others
-        model.momentum_from_step.assign(self._steps_done() - done)
+        if not self.is_resumed:
+            done = epochs_done * (steps_per_epoch or 0)
+            model.momentum_from_step.assign(self._steps_done() - done)

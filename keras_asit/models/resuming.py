@@ -91,6 +91,7 @@ def _tell(place, dataset, callbacks):
         if isinstance(callback, Checkpoint):
             callback.begin(dataset, Progress(place["step"], before, repeated))
         if isinstance(callback, EMATeacher):
+            callback.is_resumed = place["step"] > 0
             callback.batches_before, callback.batches_repeated = before, repeated
     if before:
         callbacks.append(_RestOfEpoch(before, place["steps_per_epoch"]))
