@@ -147,7 +147,7 @@ def test_every_optimizer_and_precision_goes_on(tmp_path, optimizer, dtype, step)
     assert scaled == (dtype == "mixed_float16")
 
 
-@pytest.mark.large_on_jax
+@pytest.mark.large
 def test_a_pretraining_in_parts_and_float16_goes_on(tmp_path):
     """Counters and vital signs too; a step was skipped, as its batch was not finite."""
     clips, broken = clean_views(4), clean_views(4)
@@ -201,6 +201,7 @@ def test_sigterm_where_no_step_follows(tmp_path, when, step):
     assert (meta["step"], meta["epoch"], meta["batches"]) == (step, step // STEPS, 0)
 
 
+@pytest.mark.large_on_jax
 def test_sigterm_with_several_steps_at_once(tmp_path):
     with pytest.raises(SystemExit):
         fit([At(2, terminate), Checkpoint(tmp_path)], at_once=3)
@@ -208,6 +209,7 @@ def test_sigterm_with_several_steps_at_once(tmp_path):
     assert (meta["step"], meta["epoch"], meta["batches"]) == (STEPS, 1, 0)
 
 
+@pytest.mark.large_on_jax
 def test_a_thread_trains_without_sigterm(tmp_path):
     before, during = signal.getsignal(signal.SIGTERM), []
     looks = Calls(
@@ -220,6 +222,7 @@ def test_a_thread_trains_without_sigterm(tmp_path):
     assert checkpoints.read_newest(tmp_path)[1]["step"] == STEPS * EPOCHS
 
 
+@pytest.mark.large_on_jax
 def test_sigterm_tells_of_a_state_that_could_not_be_saved(tmp_path, monkeypatch):
     monkeypatch.setattr(np, "savez", lambda *a, **k: raising(RuntimeError("no"))())
     with pytest.raises(SystemExit) as ended, pytest.warns(UserWarning, match="no"):
@@ -238,7 +241,7 @@ def test_an_exception_leaves_no_half_of_anything(tmp_path, monkeypatch, error):
     assert checkpoints.read_newest(tmp_path)
 
 
-@pytest.mark.parametrize("error", [RuntimeError, MemoryError, OSError])
+@pytest.mark.parametrize("error", [RuntimeError, large(OSError), large(MemoryError)])
 def test_no_error_of_the_writer_is_lost(tmp_path, monkeypatch, error):
     def half(file, **arrays):
         file.write(b"half")
@@ -250,6 +253,7 @@ def test_no_error_of_the_writer_is_lost(tmp_path, monkeypatch, error):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.large_on_jax
 def test_bfloat16_that_is_not_finite_is_not_saved(tmp_path):
     optimizer = keras.optimizers.SGD(np.inf)
     with pytest.warns(UserWarning, match="not finite"):
@@ -257,6 +261,7 @@ def test_bfloat16_that_is_not_finite_is_not_saved(tmp_path):
     assert not list(tmp_path.glob("*.ckpt"))
 
 
+@pytest.mark.large_on_jax
 def test_epochs_within_which_a_run_goes_on_have_their_length(tmp_path):
     fit(saving(tmp_path))
     keep_until(tmp_path, STEPS + 2)
