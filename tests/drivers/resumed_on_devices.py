@@ -3,10 +3,11 @@
     python tests/drivers/resumed_on_devices.py mirrored|data|model FOLDER
     python tests/drivers/resumed_on_devices.py data|model FOLDER PORT NUMBER
 
-`mirrored` is a `MirroredStrategy` on TensorFlow; `data` and `model` are a `DataParallel`
-and a `ModelParallel` on JAX, on two devices of one process, or on one device of each of
-two processes, which PORT joins and of which this is the NUMBERth. It fails where the
-weights differ to the bit from those of a run that did not end, or lie elsewhere.
+`mirrored` is a `MirroredStrategy` on TensorFlow; `data` and `model` are a
+`DataParallel` and a `ModelParallel` on JAX, on two devices of one process, or on one
+device of each of two processes, which PORT joins and of which this is the NUMBERth. It
+fails where the weights differ to the bit from those of a run that did not end, or lie
+elsewhere.
 """
 
 import contextlib
@@ -19,11 +20,11 @@ STEPS, EPOCHS, UNTIL = 2, 2, 3
 
 
 def distribute(kind, port=None, number=0):
-    """Sets a distribution on JAX; returns the scope of a strategy on TensorFlow."""
+    """Sets a distribution on JAX; returns what makes the scope of a model."""
     if kind == "mirrored":
         from drivers import two_devices
 
-        return two_devices.strategy().scope()
+        return two_devices.strategy().scope
     if port:
         import jax
 
@@ -45,7 +46,7 @@ def distribute(kind, port=None, number=0):
             layout_map=layout, batch_dim_name="batch", auto_shard_dataset=False
         )
     keras.distribution.set_distribution(distribution)
-    return contextlib.nullcontext()
+    return contextlib.nullcontext
 
 
 def batches(kind, number, are_several):
@@ -70,7 +71,7 @@ def run(seed, scope, data, **arguments):
     from tiny_asit import tiny_backbone, tiny_pretrainer
 
     keras.utils.set_random_seed(seed)
-    with scope:
+    with scope():
         model = tiny_pretrainer(backbone=tiny_backbone(num_layers=1), name="asit")
         model.compile(ScheduledAdamW(1e-2, global_clipnorm=1.0))
     callbacks = [EMATeacher(0.5), *arguments.pop("callbacks", ())]
