@@ -8,14 +8,15 @@ import sys
 import keras
 import pytest
 
-from drivers import resumed_on_devices
+from drivers import resumed_on_devices, terminated_process
+from keras_asit import checkpoints
 
 pytestmark = pytest.mark.large
 
 
-def start(*arguments):
+def start(driver, *arguments):
     return subprocess.Popen(
-        [sys.executable, resumed_on_devices.__file__, *map(str, arguments)],
+        [sys.executable, driver.__file__, *map(str, arguments)],
         env={
             **{k: v for k, v in os.environ.items() if k != "TF_NUM_INTEROP_THREADS"},
             "KERAS_BACKEND": keras.backend.backend(),
@@ -28,11 +29,24 @@ def start(*arguments):
     )
 
 
-def outcome(*processes):
+def outputs(*processes):
+    """What they printed, once all have ended well."""
     for process in processes:
         output, _ = process.communicate()
         assert process.returncode == 0, output
-        assert ": the same" in output
+        yield output
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+needs_processes = pytest.mark.skipif(
+    keras.backend.backend() != "jax",
+    reason="Keras 3.15 does not train under a MultiWorkerMirroredStrategy",
+)
 
 
 @pytest.mark.parametrize(
@@ -42,16 +56,22 @@ def outcome(*processes):
 def test_two_devices(tmp_path, backend, kind):
     if keras.backend.backend() != backend:
         pytest.skip(f"is for {backend}")
-    outcome(start(kind, tmp_path))
+    [output] = outputs(start(resumed_on_devices, kind, tmp_path))
+    assert ": the same" in output
 
 
-@pytest.mark.skipif(
-    keras.backend.backend() != "jax",
-    reason="Keras 3.15 does not train under a MultiWorkerMirroredStrategy",
-)
+@needs_processes
 @pytest.mark.parametrize("kind", ["data", "model"])
 def test_two_processes(tmp_path, kind):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    outcome(*[start(kind, tmp_path, port, number) for number in range(2)])
+    driver, port = resumed_on_devices, free_port()
+    both = [start(driver, kind, tmp_path, port, number) for number in range(2)]
+    assert all(": the same" in output for output in outputs(*both))
+
+
+@needs_processes
+def test_processes_end_together(tmp_path):
+    driver, port = terminated_process, free_port()
+    assert (
+        len(list(outputs(*[start(driver, tmp_path, port, n) for n in range(2)]))) == 2
+    )
+    assert checkpoints.read_newest(tmp_path)[1]["step"] == 10
