@@ -123,7 +123,9 @@ def run_keras(network, views, conversation):
 
 def endless(views):
     """The same batch again and again, as the backend likes to be fed."""
-    if os.environ["KERAS_BACKEND"] == "tensorflow":
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         return tf.data.Dataset.from_tensors(views).repeat()

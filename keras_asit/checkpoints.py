@@ -4,15 +4,18 @@ A file is a zip of numpy arrays (`np.load` reads it), each with its checksum: th
 variables by their number, and `meta`, a text in JSON.
 """
 
+import contextlib
 import json
-import os
 import re
 import warnings
 import zipfile
 from pathlib import Path
 
+import keras
 import numpy as np
 from keras import ops
+
+from keras_asit import whole_files
 
 FORMAT = "keras_asit checkpoint, version 1"
 _FILE = re.compile(r"step-(\d{10,})\.ckpt")
@@ -38,13 +41,32 @@ def variables_of(model):
             f"Received: {type(model).__name__}, not compiled. Call compile first"
         )
     if not model.optimizer.built:
-        model.optimizer.build(model.trainable_variables)
+        strategy = getattr(model, "distribute_strategy", None)  # TensorFlow's
+        with strategy.scope() if strategy else contextlib.nullcontext():
+            model.optimizer.build(model.trainable_variables)
     return [*model.variables, *model.optimizer.variables]
 
 
 def values_of(variables):
-    """Copies of the values, as numpy: the next step may write where they lie now."""
-    return [np.array(ops.convert_to_numpy(variable)) for variable in variables]
+    """Copies of the values, as numpy: the next step may write where they lie now.
+
+    Where several processes hold parts of a variable, all of them must ask for it.
+    """
+    if keras.backend.backend() != "jax":
+        return [np.array(ops.convert_to_numpy(variable)) for variable in variables]
+    values = [variable.value for variable in variables]
+    for value in values:
+        if value.is_fully_addressable:
+            value.copy_to_host_async()  # all at once, not one after the other
+    return [_of_jax(value) for value in values]
+
+
+def _of_jax(value):
+    if value.is_fully_addressable or value.is_fully_replicated:
+        return np.array(value)
+    from jax.experimental import multihost_utils
+
+    return np.array(multihost_utils.process_allgather(value, tiled=True))
 
 
 def assign(variables, values, source):
@@ -90,15 +112,11 @@ def write(directory, step, values, meta):
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"step-{step:010}.ckpt"
-    part = path.with_suffix(".part")
     text = json.dumps({"format": FORMAT, "step": step, **meta})
     arrays = {str(number): value for number, value in enumerate(values)}
-    with open(part, "wb") as file:
+    part = path.with_suffix(".part")
+    with whole_files.replacing(path, part, durable=True), open(part, "wb") as file:
         np.savez(file, **arrays, **{_META: np.array(text)})
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
-    _sync(directory)
     return path
 
 
@@ -160,14 +178,3 @@ def read_newest(directory):
         except DamagedCheckpoint as error:
             warnings.warn(f"{error}. Going back to the one before", stacklevel=2)
     return None
-
-
-def _sync(folder):
-    """Lets a new name in a folder reach the disk, where the system can."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

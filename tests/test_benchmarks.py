@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import pytest
 
-from benchmarks import corruption, data, machine, pretraining_gain
+from benchmarks import checkpoint, corruption, data, machine, pretraining_gain
 from benchmarks.networks import NETWORKS, Network, step_flops
 from benchmarks.step_worker import keras_pretrainer
 from benchmarks.train_step import summary
@@ -182,6 +182,19 @@ def test_train_step_runs_for_a_moment(tmp_path):
     for row in result["frameworks"].values():
         assert len(row["ratios"]) == 2
         assert all(np.isfinite(value) for value in row["ratios"])
+
+
+@pytest.mark.large_on_jax
+def test_a_checkpoint_is_timed(tmp_path, capsys):
+    out = tmp_path / "result.json"
+    sizes = ["--tiny", "--batch", "2", "--turns", "2", "--steps", "2"]
+    checkpoint.main([*sizes, "--folder", str(tmp_path), "--out", str(out)])
+    assert f"backend {keras.backend.backend()}: 2 turns" in capsys.readouterr().out
+    result = json.loads(out.read_text())
+    times = [*result["seconds"].values(), result["longest_blocked"], result["file_gb"]]
+    assert len(times) == 6
+    assert all(value > 0 for value in times)
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
 
 
 def test_corruption_is_timed(monkeypatch):

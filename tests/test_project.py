@@ -21,7 +21,9 @@ PACKAGE = ROOT / "keras_asit"
 # or from its own package.
 DATA_FLOW = [
     "version",
+    "whole_files",
     "replicas",
+    "processes",
     "devices",
     "distribution",
     "audio",

@@ -5,6 +5,7 @@ import csv
 import json
 import os
 
+from keras_asit import whole_files
 from keras_asit.audit.findings import KINDS
 
 _NAMES = (
@@ -78,12 +79,11 @@ def _is_ours(text):
 @contextlib.contextmanager
 def replaced(path):
     """A text file to write that takes its name when it is whole."""
-    part = f"{path}.part"
-    with open(
-        part, "w", encoding="utf-8", newline="", errors="surrogateescape"
-    ) as file:
+    with (
+        whole_files.replacing(path, part=f"{path}.part") as part,
+        open(part, "w", encoding="utf-8", newline="", errors="surrogateescape") as file,
+    ):
         yield file
-    os.replace(part, path)
 
 
 def write_findings(facts, findings, path):

@@ -1,6 +1,5 @@
 """A callback that saves the whole state of a run, so that none of it is lost."""
 
-import signal
 import sys
 import threading
 import warnings
@@ -8,8 +7,12 @@ import warnings
 import keras
 import numpy as np
 
-from keras_asit import checkpoints
+from keras_asit import checkpoints, processes
+from keras_asit.callbacks.progress import Progress
+from keras_asit.callbacks.termination import Termination
 from keras_asit.data.batches import checked_count
+
+STEPS_APART = 10  # at which several processes ask each other whether one should end
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -24,8 +27,15 @@ class Checkpoint(keras.callbacks.Callback):
 
     The values are copied between two steps, and written by a thread while training
     goes on. A file has its name when it is whole and on the disk. Where the weights
-    are not finite nothing is saved. At SIGTERM, as clusters send it, a checkpoint is
-    written after the step, and the program ends with status 0.
+    are not finite nothing is saved; what goes wrong in the thread is warned of, and
+    tried again. At SIGTERM, as clusters send it, a checkpoint is written after the
+    step, and the program ends with status 0, or 1 where it could not be saved. A
+    second SIGTERM before that ends it at once. Python tells of signals in its main
+    thread only: a `fit` in another does not notice them.
+
+    Where several processes train together the first one writes, and all of them read:
+    the folder is one that they share. They end together, at most ten steps after the
+    first SIGTERM.
 
     Args:
         directory: Folder of the checkpoints.
@@ -50,46 +60,63 @@ class Checkpoint(keras.callbacks.Callback):
         self.directory = directory
         self.every = checked_count("every", every)
         self.keep = checked_count("keep", keep)
-        self._dataset, self._steps = None, 0
-        self._writer = None
-        self._asked_to_end = threading.Event()
-        self._former_handler = None
+        self._progress, self._termination = Progress(), Termination()
+        self._passes, self._passes_ahead = None, 0
+        self._writer, self._is_saved = None, True
 
-    def begin(self, dataset, steps):
-        """Told by `fit`: what it trains on, and how many steps were done before."""
-        self._dataset, self._steps = dataset, steps
+    def begin(self, dataset, progress):
+        """Told by `fit`: what it trains on, and a `Progress` of what was done before.
+
+        A dataset counts its own batches: it may have been trained on before.
+        """
+        self._progress, self._passes = progress, getattr(dataset, "passes", None)
+        self._passes_ahead = self._passes.next - progress.steps if self._passes else 0
 
     def on_train_begin(self, logs=None):
-        if not self._steps and (there := checkpoints.paths_in(self.directory)):
+        steps = self._progress.steps
+        if not steps and (there := checkpoints.paths_in(self.directory)):
             raise ValueError(
                 f"Expected a folder without checkpoints for a new run. Received: "
                 f"{self.directory}, with {there[0].name}. Go on with that run by "
                 "fit(..., resume=folder), or name another folder"
             )
-        self._saved_at = self._steps
-        self._asked_to_end.clear()
-        if threading.current_thread() is threading.main_thread():
-            self._former_handler = signal.signal(signal.SIGTERM, self._end_soon)
+        self._are_several = processes.count(self.model) > 1
+        self._is_first = processes.index(self.model) == 0
+        self._saved_at = self._asked_at = steps
+        self._progress.begin(self.params.get("steps"))
+        self._termination.listen()
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._epoch, self._batches = epoch, 0
+        self._progress.begin_epoch(epoch)
 
     def on_train_batch_end(self, batch, logs=None):
-        self._steps += batch + 1 - self._batches  # several, by steps_per_execution
-        self._batches = batch + 1
-        if self._asked_to_end.is_set():
-            self._save()
-            self.wait()
-            self.forget_signal()
-            sys.exit(0)
-        is_busy = self._writer is not None and self._writer.is_alive()
-        if self._steps - self._saved_at >= self.every and not is_busy:
+        self._progress.end_batch(batch)
+        steps = self._progress.steps
+        if self._must_end(steps - self._asked_at >= STEPS_APART):
+            self._end()
+        # Several save at the same step: they may exchange parts of the weights.
+        is_free = self._are_several or not (self._writer and self._writer.is_alive())
+        if steps - self._saved_at >= self.every and is_free:
             self._save()
 
+    def on_test_batch_end(self, batch, logs=None):
+        if not self._are_several and self._must_end():
+            self._end()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._progress.end_epoch(was_stopped=self.model.stop_training)
+
     def on_train_end(self, logs=None):
-        self.forget_signal()
-        if self._steps > self._saved_at:
-            self._save()
+        if self._must_end():
+            self._end()
+        self._finish()
+
+    def close(self):
+        """Leaves SIGTERM to who had it before, and waits for what is being written.
+
+        `fit` calls it where it ends by an exception, too.
+        """
+        self._termination.forget()
         self.wait()
 
     def wait(self):
@@ -98,53 +125,67 @@ class Checkpoint(keras.callbacks.Callback):
             self._writer.join()
             self._writer = None
 
-    def forget_signal(self):
-        """Leaves SIGTERM to who had it before."""
-        if self._former_handler is not None:
-            signal.signal(signal.SIGTERM, self._former_handler)
-            self._former_handler = None
+    def _must_end(self, ask_others=True):
+        """Whether SIGTERM came, to any of the processes."""
+        is_asked = self._termination.is_asked
+        if not self._are_several:
+            return is_asked
+        if not ask_others:
+            return False
+        self._asked_at = self._progress.steps
+        return any(processes.all_of(int(is_asked), self.model))
 
-    def _end_soon(self, number, frame):
-        if self._asked_to_end.is_set():  # again: no step came to its end since
-            self.forget_signal()
-            signal.raise_signal(number)
-        self._asked_to_end.set()
+    def _end(self):
+        self._finish()
+        sys.exit(0 if self._is_saved else 1)
+
+    def _finish(self):
+        if self._progress.steps > self._saved_at:
+            self._save()
+        self.close()
 
     def _save(self):
         """Copies the state, and lets a thread write it."""
         self.wait()
         values = checkpoints.values_of(checkpoints.variables_of(self.model))
-        self._saved_at = self._steps
+        self._saved_at = self._progress.steps
+        if not self._is_first:
+            return
+        place = {**self._progress.place(), "data": self._position()}
         self._writer = threading.Thread(
-            target=self._write, args=(self._steps, values, self._position())
+            target=self._write, args=(self._saved_at, values, place)
         )
         self._writer.start()
 
     def _position(self):
-        """Where training is: epoch, batches of it that are done, place in the data."""
-        per_epoch = self.params.get("steps")
-        epoch, batches = self._epoch, self._batches
-        if per_epoch:  # epochs of a resumed run do not begin where Keras' do
-            epoch, batches = divmod(self._steps, per_epoch)
-        state = getattr(self._dataset, "state", None)
-        data = state(self._steps) if state else None
-        return {"epoch": epoch, "batches": batches, "data": data}
+        """Where the dataset is; None for one that has no position."""
+        passes = self._passes
+        if passes is None or not passes.is_repeatable:
+            return None
+        batches = self._progress.steps + self._passes_ahead
+        if not passes.all_are_full:  # such a pass begins with an epoch
+            batches -= batches % passes.steps
+        return passes.state(batches)
 
-    def _write(self, steps, values, position):
-        if not all(np.isfinite(v).all() for v in values if v.dtype.kind in "fV"):
-            warnings.warn(
-                f"Step {steps}: weights or the optimizer's state are not finite, and "
-                "are not saved. Resume from the checkpoint before, with a lower "
-                "learning rate or clipped gradients",
-                stacklevel=1,
-            )
-            return
+    def _write(self, steps, values, place):
+        self._is_saved = False
         try:
-            checkpoints.write(self.directory, steps, values, position)
+            if not all(np.isfinite(v).all() for v in values if v.dtype.kind in "fV"):
+                warnings.warn(
+                    f"Step {steps}: weights or the optimizer's state are not finite, "
+                    "and are not saved. Resume from the checkpoint before, with a "
+                    "lower learning rate or clipped gradients",
+                    stacklevel=1,
+                )
+                return
+            checkpoints.write(self.directory, steps, values, place)
+            self._is_saved = True
             checkpoints.remove_old(self.directory, self.keep)
-        except OSError as error:
+        except Exception as error:  # whatever it is, training goes on
             warnings.warn(
-                f"Step {steps}: no checkpoint in {self.directory}: {error}. Training "
-                "goes on, and tries again",
+                f"Step {steps}: no checkpoint in {self.directory}: {error!r}. Training "
+                "goes on, and tries again"
+                if not self._is_saved
+                else f"Old checkpoints stay in {self.directory}: {error!r}",
                 stacklevel=1,
             )

@@ -72,7 +72,10 @@ class EMATeacher(keras.callbacks.Callback):
         self.final_teacher_temperature = final_teacher_temperature
         self.temperature_epochs = temperature_epochs
         self.total_steps = total_steps
-        self.batches_before = 0  # of the first epoch, done by a run that is resumed
+        # Of a run that is resumed: the curve is restored with the model; what was done
+        # of the first epoch, and of epochs that were begun anew.
+        self.is_resumed = False
+        self.batches_before = self.batches_repeated = 0
 
     def on_train_begin(self, logs=None):
         if not hasattr(self.model, "update_teacher"):
@@ -123,14 +126,16 @@ class EMATeacher(keras.callbacks.Callback):
         first step are counted; both are restored with the model.
         """
         model = self.model
+        others = self.batches_before + self.batches_repeated
         if not steps_per_epoch and epochs_done:
             first = float(ops.convert_to_numpy(model.momentum_from_step))
-            steps_per_epoch = (self._steps_done() - first) / epochs_done
+            steps_per_epoch = (self._steps_done() - first - others) / epochs_done
         known = self.total_steps or steps_per_epoch
         self._steps = known
         total = self.total_steps or (steps_per_epoch or 0) * self.params["epochs"]
         model.momentum_start.assign(self.momentum)
         model.momentum_end.assign(self.final_momentum if known else self.momentum)
         model.momentum_steps.assign(max(total, 1))
-        done = epochs_done * (steps_per_epoch or 0) + self.batches_before
-        model.momentum_from_step.assign(self._steps_done() - done)
+        if not self.is_resumed:
+            done = epochs_done * (steps_per_epoch or 0)
+            model.momentum_from_step.assign(self._steps_done() - done)

@@ -4,6 +4,7 @@ import csv
 import os
 from itertools import chain
 
+from keras_asit import whole_files
 from keras_asit.data.manifest_error import ManifestError
 from keras_asit.data.manifest_text import cell_fault, name_fault, printable
 from keras_asit.data.targets import names_of
@@ -19,17 +20,14 @@ def write_csv(manifest, path):
     if problems := unwritable(manifest, folder):
         raise ManifestError(path, problems)
     os.makedirs(folder, exist_ok=True)
-    partial = f"{path}.{os.getpid()}.part"
-    try:
-        with open(partial, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(_columns(manifest))
-            for _, cells in _blocks(manifest, folder):
-                writer.writerows(zip(*cells.values()))
-        os.replace(partial, path)
-    finally:
-        if os.path.exists(partial):
-            os.remove(partial)
+    with (
+        whole_files.replacing(path) as part,
+        open(part, "w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(_columns(manifest))
+        for _, cells in _blocks(manifest, folder):
+            writer.writerows(zip(*cells.values()))
 
 
 def unwritable(manifest, folder):

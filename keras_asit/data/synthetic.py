@@ -5,7 +5,6 @@ start, length, rhythm, timbre, level and background are drawn from wide ranges t
 overlap between classes, so the mean spectrum of a clip says little about its class.
 """
 
-import os
 import re
 import zlib
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
+from keras_asit import whole_files
 from keras_asit.data.event_shapes import SHAPES, coloured_noise, decibels
 
 CLASS_NAMES = tuple(SHAPES)
@@ -181,16 +181,14 @@ def _planned_clips(origin, splits, unlabelled):
 
 
 def _write_flac(path, wave, sample_rate):
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    soundfile.write(partial, wave, sample_rate, format="FLAC", subtype="PCM_16")
-    os.replace(partial, path)
+    with whole_files.replacing(path) as part:
+        soundfile.write(part, wave, sample_rate, format="FLAC", subtype="PCM_16")
 
 
 def _write_manifest(path, rows):
     text = "".join(",".join(map(str, row)) + "\n" for row in (COLUMNS, *rows))
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
+        with whole_files.replacing(path) as part:
+            Path(part).write_text(text, encoding="utf-8")
     return path

@@ -161,8 +161,8 @@ class ASiTClassifier(OnDevices, keras.Model):
         x, kwargs = device_batches.checked_fit(self, x, args, kwargs)
         warn_if_far(x, self.backbone)
         callbacks = [] if callbacks is None else keras.tree.flatten(callbacks)
-        resuming.resume(self, resume, x, callbacks, kwargs)
-        return super().fit(x, *args, callbacks=callbacks, **kwargs)
+        with resuming.resumed(self, resume, x, callbacks, kwargs):
+            return super().fit(x, *args, callbacks=callbacks, **kwargs)
 
     def get_metrics_result(self):
         return replicas.as_logs(super().get_metrics_result())

@@ -404,8 +404,8 @@ class ASiTPretrainer(OnDevices, keras.Model):
         for callback in callbacks:
             if isinstance(callback, Doctor):
                 callback.dataset = x
-        resuming.resume(self, resume, x, callbacks, kwargs)
-        return super().fit(x, *args, callbacks=callbacks, **kwargs)
+        with resuming.resumed(self, resume, x, callbacks, kwargs):
+            return super().fit(x, *args, callbacks=callbacks, **kwargs)
 
     def get_config(self):
         layer = None

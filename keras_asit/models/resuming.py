@@ -1,14 +1,24 @@
 """Going on with a run that ended early, where it was."""
 
+import contextlib
+
 import keras
 
-from keras_asit import checkpoints
+from keras_asit import checkpoints, processes
 from keras_asit.callbacks.checkpoint import Checkpoint
 from keras_asit.callbacks.ema_teacher import EMATeacher
+from keras_asit.callbacks.progress import Progress
+
+_BEGINNING = {"step": 0, "epoch": 0, "batches": 0, "data": None}
+_BEGINNING |= {"steps_per_epoch": None, "repeated": 0}
 
 
-def resume(model, directory, dataset, callbacks, arguments):
-    """Brings a model, a dataset and callbacks to the state of the newest checkpoint.
+@contextlib.contextmanager
+def resumed(model, directory, dataset, callbacks, arguments):
+    """A block for `fit`, which goes on where the newest checkpoint was.
+
+    However it ends, the callbacks have written what they began to write, and SIGTERM
+    is given back.
 
     Args:
         model: A compiled model.
@@ -21,42 +31,106 @@ def resume(model, directory, dataset, callbacks, arguments):
     Raises:
         ValueError: where the checkpoint is of another model, optimiser or dataset.
     """
+    try:
+        place = _restore(model, directory, dataset, arguments)
+        _tell(place, dataset, callbacks)
+        yield
+    finally:
+        for callback in reversed(callbacks):
+            if isinstance(callback, Checkpoint):
+                callback.close()
+
+
+def _restore(model, directory, dataset, arguments):
+    """Brings model and dataset to the newest checkpoint; returns its meta data."""
     found = None if directory is None else checkpoints.read_newest(directory)
-    path, meta, values = found or (None, {"step": 0, "epoch": 0, "batches": 0}, None)
-    if found:
-        arguments["initial_epoch"] = meta["epoch"]
-        if meta["data"] and hasattr(dataset, "restore"):
-            dataset.restore(meta["data"])
-        checkpoints.assign(checkpoints.variables_of(model), values, path)
-        if arguments.get("verbose", "auto") != 0:
-            print(
-                f"Resuming from {path}: {meta['step']} steps are done, "
-                f"{meta['epoch']} epochs and {meta['batches']} batches."
-            )
+    path, place, values = found or (None, {}, None)
+    place = {**_BEGINNING, **place}
+    if directory is not None:
+        _check_all_found_it(place["step"], directory, model)
+    if not found:
+        return place
+    arguments["initial_epoch"] = place["epoch"]
+    if place["data"] and hasattr(dataset, "restore"):
+        dataset.restore(place["data"])
+    checkpoints.assign(checkpoints.variables_of(model), values, path)
+    if arguments.get("verbose", "auto") != 0 and processes.index(model) == 0:
+        print(
+            f"Resuming from {path}: {place['step']} steps are done, "
+            f"{place['epoch']} epochs and {place['batches']} batches."
+            f"{_note(place, dataset)}"
+        )
+    return place
+
+
+def _check_all_found_it(step, directory, model):
+    """All processes must begin with the same weights."""
+    steps = processes.all_of(step, model)
+    if len(set(steps)) > 1:
+        raise ValueError(
+            f"Expected the same newest checkpoint in {directory} for all processes. "
+            f"Received: those of the steps {steps}, 0 for none. Name a folder that "
+            "they share"
+        )
+
+
+def _note(place, dataset):
+    passes = getattr(dataset, "passes", None)
+    is_exact = place["data"] and passes and passes.all_are_full
+    if not place["batches"] or (is_exact and place["steps_per_epoch"]):
+        return ""
+    return " The dataset has no position within an epoch: it begins with a whole one."
+
+
+def _tell(place, dataset, callbacks):
+    """Lets callbacks know how much was done before."""
+    before, repeated = place["batches"], place["repeated"]
+    if before and not place["steps_per_epoch"]:  # where it ends is not known
+        before, repeated = 0, repeated + before
     for callback in callbacks:
         if isinstance(callback, Checkpoint):
-            callback.begin(dataset, meta["step"])
+            callback.begin(dataset, Progress(place["step"], before, repeated))
         if isinstance(callback, EMATeacher):
-            callback.batches_before = meta["batches"]
-    if meta["batches"]:
-        callbacks.append(_EndOfRun(meta["batches"]))
+            callback.is_resumed = place["step"] > 0
+            callback.batches_before, callback.batches_repeated = before, repeated
+    if before:
+        callbacks.append(_RestOfEpoch(before, place["steps_per_epoch"]))
 
 
-class _EndOfRun(keras.callbacks.Callback):
+class _RestOfEpoch(keras.callbacks.Callback):
     """Ends a run whose epochs were begun by an earlier one with its last step.
 
     Args:
         batches_before: Batches of the first epoch that the earlier run did.
+        steps_per_epoch: Of how many.
+
+    Raises:
+        ValueError: when training begins, where this run cannot end with that step.
     """
 
-    def __init__(self, batches_before):
+    def __init__(self, batches_before, steps_per_epoch):
         super().__init__()
-        self.batches_before = batches_before
+        self.batches_before, self.steps_per_epoch = batches_before, steps_per_epoch
+
+    def on_train_begin(self, logs=None):
+        steps, left = self.params["steps"], self.steps_per_epoch - self.batches_before
+        if steps != self.steps_per_epoch:
+            raise ValueError(
+                f"Expected epochs of {self.steps_per_epoch} steps, as the run had that "
+                f"ended after {self.batches_before} of them. Received: {steps} steps. "
+                "Fit with the same data, batch size and steps_per_epoch"
+            )
+        at_once = self.model.steps_per_execution
+        if left % at_once:
+            raise ValueError(
+                f"Expected steps_per_execution to divide the {left} steps that are "
+                f"left of the epoch. Received: {at_once}. Compile with 1"
+            )
 
     def on_epoch_begin(self, epoch, logs=None):
         self.is_last = epoch + 1 == self.params["epochs"]
 
     def on_train_batch_end(self, batch, logs=None):
-        steps = self.params.get("steps")
-        if steps and self.is_last and batch + 1 + self.batches_before >= steps:
+        done = batch + 1 + self.batches_before
+        if self.is_last and done >= self.steps_per_epoch:
             self.model.stop_training = True

@@ -1,14 +1,13 @@
 """One-second crops of long recordings of noise: the clips of `_silence_`."""
 
-import os
 import re
 from collections import namedtuple
-from pathlib import Path
 
 import numpy as np
 import soundfile
 from tqdm import tqdm
 
+from keras_asit import whole_files
 from keras_asit.data.prepare import walking
 from keras_asit.data.prepare.prepare_error import PrepareError
 
@@ -134,9 +133,5 @@ def _holds(path, wave, rate):
 
 def _write(path, wave, rate):
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(f"{path}.{os.getpid()}.part")
-    try:
-        soundfile.write(partial, wave, rate, format="FLAC", subtype="PCM_16")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_files.replacing(path) as part:
+        soundfile.write(part, wave, rate, format="FLAC", subtype="PCM_16")

@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from keras_asit import whole_files
 from keras_asit.data.manifest_text import is_text, printable
 from keras_asit.data.prepare.outside import Outside
 from keras_asit.data.prepare.prepare_error import PrepareError
@@ -119,11 +120,9 @@ def staged_manifest(out, folder, columns, rows, overwrite, title, beside=()):
     Args:
         beside: More rows, whose paths are relative to the CSV.
     """
-    partial = out.with_name(f"{out.name}.{os.getpid()}.part")
     outside, problems = Outside(out.parent), []
-    file = _open(partial, out)
-    try:
-        with file:
+    with whole_files.replacing(out) as part:
+        with _open(part, out) as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(columns)
             prefix = _prefix(folder, out.parent)
@@ -131,7 +130,7 @@ def staged_manifest(out, folder, columns, rows, overwrite, title, beside=()):
             writer.writerows(beside)
         if problems:
             raise PrepareError(folder, problems)
-        if not overwrite and out.exists() and not filecmp.cmp(partial, out, False):
+        if not overwrite and out.exists() and not filecmp.cmp(part, out, False):
             raise PrepareError(
                 out,
                 [
@@ -147,9 +146,6 @@ def staged_manifest(out, folder, columns, rows, overwrite, title, beside=()):
                 "read it with read_manifest(..., allow_outside=True)",
             )
         yield out
-        partial.replace(out)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _rows(prefix, rows, outside, problems):
@@ -166,9 +162,9 @@ def _rows(prefix, rows, outside, problems):
             )
 
 
-def _open(partial, out):
+def _open(part, out):
     try:
-        return partial.open("w", newline="", encoding="utf-8")
+        return Path(part).open("w", newline="", encoding="utf-8")
     except OSError as error:
         problem = f"cannot write it ({error.strerror}): write elsewhere: out, or --out"
         raise PrepareError(out, [problem]) from error
