@@ -5,8 +5,8 @@ import numpy as np
 from keras import ops
 
 from keras_asit import replicas, schedules
+from keras_asit.callbacks.arrangement import arranged
 from keras_asit.callbacks.doctor import Doctor
-from keras_asit.callbacks.ema_teacher import EMATeacher
 from keras_asit.models import (
     heads,
     normalisation,
@@ -378,27 +378,41 @@ class ASiTPretrainer(keras.Model):
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
-    def fit(self, x=None, *args, callbacks=None, resume=None, **kwargs):
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        verbose="auto",
+        callbacks=None,
+        *args,
+        resume=None,
+        **kwargs,
+    ):
         """As `keras.Model.fit`, with an `EMATeacher` and a `Doctor` as callbacks.
 
         Warns where the first batch is far from the frontend's mean and deviation.
 
         Args:
+            verbose: 0 for silence, 1 for a `callbacks.ProgressBar`, 2 for a line an
+                epoch; by default a bar on a screen, and lines in a file.
+            callbacks: Those that add to the logs come before all others.
             resume: Folder of a `callbacks.Checkpoint`, to go on from its newest one. It
                 may not exist yet: the same command begins a run and goes on with it.
         """
         normalisation.warn_if_far(x, self.student)
         self._choose_what_is_trained()
-        callbacks = [] if callbacks is None else keras.tree.flatten(callbacks)
-        if not any(isinstance(callback, EMATeacher) for callback in callbacks):
-            callbacks.append(EMATeacher())
-        if not any(isinstance(callback, Doctor) for callback in callbacks):
-            callbacks.append(Doctor())
+        callbacks = arranged(callbacks, verbose)
         for callback in callbacks:
             if isinstance(callback, Doctor):
                 callback.dataset = x
+        kwargs["verbose"] = verbose
         resuming.resume(self, resume, x, callbacks, kwargs)
-        return super().fit(x, *args, callbacks=callbacks, **kwargs)
+        verbose = kwargs.pop("verbose")
+        return super().fit(
+            x, y, batch_size, epochs, verbose, callbacks, *args, **kwargs
+        )
 
     def get_config(self):
         layer = None
