@@ -11,9 +11,9 @@ def arranged(callbacks, verbose="auto"):
     """The callbacks of a pretraining: with the default ones, in an order that works.
 
     Who adds to the logs of an epoch (an attribute `adds_to_logs`) comes first, then the
-    bar, then all others in their order: a `CSVLogger` or a `ModelCheckpoint` that the user
-    names before a `Probe` would else not see its numbers, and lines that others print
-    would fall into an open bar.
+    bar, then all others in their order: a `CSVLogger` that is named before a `Probe`
+    would else not see its numbers, and lines that others print would fall into an open
+    bar.
 
     Args:
         callbacks: Of the user: None, one, or several.

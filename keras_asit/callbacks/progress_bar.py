@@ -11,8 +11,8 @@ from keras_asit.callbacks.doctor import PREFIX
 class ProgressBar(keras.callbacks.ProgbarLogger):
     """Shows the loss, its parts and the latest probe, without the doctor's numbers.
 
-    `ASiTPretrainer.fit` uses one where Keras would use its `ProgbarLogger`: that shows all
-    that is in the logs, and with twenty numbers of the `Doctor` an epoch fills the
+    `ASiTPretrainer.fit` uses one where Keras would use its `ProgbarLogger`: that shows
+    all that is in the logs, and with twenty numbers of the `Doctor` an epoch fills the
     screen. Those stay in `history`, in a `CSVLogger` and in `TensorBoard`.
 
     Args:
