@@ -26,8 +26,8 @@ class Probe(keras.callbacks.Callback):
     is the same, to the bit, as without a probe.
 
     At the end of an epoch `logs` get `probe/knn_accuracy` and `probe/linear_accuracy`,
-    so that `history`, a `CSVLogger`, `TensorBoard` and the progress bar have them. In
-    epochs without a probe they are NaN, since a `CSVLogger` has the columns of its first
+    so that `history`, a `CSVLogger`, `TensorBoard` and the progress bar have them. They
+    are NaN in epochs without a probe, since a `CSVLogger` has the columns of its first
     epoch. `baseline` holds those of before training.
 
     With `keras.Model.fit` of other models than `ASiTPretrainer` name it before the

@@ -48,7 +48,7 @@ class TensorBoard(keras.callbacks.Callback):
         pooling: Of the embeddings: `"mean"`, `"cls"` or `"cls+mean"`.
 
     Raises:
-        ImportError: Where the package tensorboard is missing, or matplotlib for `views`.
+        ImportError: Where tensorboard is not installed, or matplotlib for `views`.
         ValueError: For arguments out of range; when training begins, for views or
             labelled clips that do not fit the model.
 
