@@ -1,6 +1,7 @@
 """Event files, which TensorBoard reads, written without TensorFlow."""
 
 import contextlib
+import itertools
 import os
 import socket
 import time
@@ -41,7 +42,7 @@ class EventFile:
         self.folder = Path(folder)
         self._first_step = first_step
         self._file, self._whole = None, 0  # and how many bytes of it are whole records
-        self._number = 0
+        self._is_first = True
 
     def write_scalars(self, scalars, step):
         """Writes a dict of numbers by tag."""
@@ -95,15 +96,12 @@ class EventFile:
         from tensorboard.compat.proto import event_pb2
 
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._number += 1
-        # TensorBoard reads the files of a folder in the order of their names.
-        name = f"{int(time.time()):010}.{socket.gethostname()}.{os.getpid()}"
-        path = self.folder / f"events.out.tfevents.{name}.{self._number}"
-        self._file, self._whole = path.open("wb"), 0
+        self._file, self._whole = _new_file(self.folder), 0
         self._record(file_version=NEW_FILE)
-        if self._number == 1:
+        if self._is_first:
             start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
             self._record(step=self._first_step, session_log=start)
+            self._is_first = False
 
     def _record(self, **contents):
         from tensorboard.compat.proto import event_pb2
@@ -123,3 +121,11 @@ class EventFile:
             file.close()  # tries to write the rest once more
         with contextlib.suppress(OSError):
             os.truncate(file.name, self._whole)
+
+
+def _new_file(folder):
+    """A file of a new name; TensorBoard reads those of a folder in their names' order."""
+    name = f"{int(time.time()):010}.{socket.gethostname()}.{os.getpid()}"
+    for number in itertools.count():
+        with contextlib.suppress(FileExistsError):
+            return (folder / f"events.out.tfevents.{name}.{number:03}").open("xb")

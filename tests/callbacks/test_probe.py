@@ -46,9 +46,14 @@ def probe(**arguments):
     return Probe((train, y), (test, z), **{"k": 3, "every": 2, **arguments})
 
 
+@pytest.fixture(autouse=True)
+def fixed_seeds():
+    """Not before each test: TensorFlow would trace the step anew in each."""
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run of 3 epochs with the CSVLogger named before the probe; what it began with."""
+    """3 epochs with the CSVLogger named before the probe, and what they began with."""
     path = tmp_path_factory.mktemp("run") / "log.csv"
     model, probing = pretrainer(), probe()
     start = checkpoints.values_of(checkpoints.variables_of(model))
