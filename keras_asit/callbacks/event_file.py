@@ -124,7 +124,7 @@ class EventFile:
 
 
 def _new_file(folder):
-    """A file of a new name; TensorBoard reads those of a folder in their names' order."""
+    """A file of a new name; TensorBoard reads a folder's in the order of names."""
     name = f"{int(time.time()):010}.{socket.gethostname()}.{os.getpid()}"
     for number in itertools.count():
         with contextlib.suppress(FileExistsError):
