@@ -9,10 +9,8 @@ import pytest
 from keras_asit.callbacks import Doctor, EMATeacher, ProgressBar
 from keras_asit.callbacks.arrangement import arranged
 from keras_asit.callbacks.progress_bar import shown
-from keras_asit.optimizers import ScheduledAdamW
-from tiny_asit import clean_views, tiny_backbone, tiny_pretrainer
+from tiny_asit import clean_views
 
-COMPILED = {"jit_compile": "auto" if keras.backend.backend() == "jax" else False}
 LOSSES = ["loss", "global_loss", "local_loss", "reconstruction_loss"]
 
 
@@ -21,18 +19,19 @@ class Talks(keras.callbacks.Callback):
         print(f"a line of epoch {epoch}, {logs['doctor/skipped_steps']}")
 
 
+@pytest.fixture(autouse=True)
+def fixed_seeds():
+    """Not before each test: TensorFlow would trace the step anew in each."""
+
+
 @pytest.fixture(scope="module")
-def model():
-    keras.utils.set_random_seed(0)
-    model = tiny_pretrainer(backbone=tiny_backbone(num_layers=1))
-    model.compile(ScheduledAdamW(1e-3), **COMPILED)
-    model.fit(clean_views(4), batch_size=4, verbose=0)
-    return model
+def model(compiled):
+    return compiled[1]()
 
 
 def printed(model, capsys, **arguments):
     capsys.readouterr()
-    history = model.fit(clean_views(8), batch_size=4, epochs=2, **arguments)
+    history = model.fit(clean_views(4), batch_size=2, epochs=2, **arguments)
     return history.history, capsys.readouterr().out
 
 
@@ -43,7 +42,7 @@ def names(line):
 
 def test_a_line_an_epoch_in_a_file(model, capsys):
     """pytest's capture is no screen. The validation is part of the line."""
-    history, out = printed(model, capsys, validation_data=(clean_views(4),))
+    history, out = printed(model, capsys, validation_data=(clean_views(2),))
     expected = LOSSES + ["val_" + name for name in LOSSES]
     lines = out.splitlines()
     assert lines[0::2] == ["Epoch 1/2", "Epoch 2/2"]
@@ -66,7 +65,7 @@ def test_a_bar_on_a_screen(model, capsys, monkeypatch):
 
 def test_silence(model, capsys):
     assert printed(model, capsys, verbose=0)[1] == ""
-    model.fit(clean_views(4), None, 4, 1, 0)
+    model.fit(clean_views(4), None, 2, 1, 0)
     assert capsys.readouterr().out == ""
 
 
