@@ -63,8 +63,6 @@ def test_the_numbers_are_those_of_the_teacher(run):
         keras_asit.evaluation.knn_accuracy(*arrays, k=3),
         keras_asit.evaluation.linear_probe(*arrays),
     ]
-    assert probing.baseline.keys() == {"knn_accuracy", "linear_accuracy"}
-    assert min(probing.baseline.values()) > 0.9  # random weights hear high from low
 
 
 def test_epochs_between_have_none(run):
@@ -85,9 +83,10 @@ def test_a_csv_logger_named_before_has_all(run):
 
 
 def test_training_is_the_same_without(run):
-    model, _, history, _, begin_anew = run
+    model, probing, history, _, begin_anew = run
     after = values(model.weights)
     begin_anew()
+    assert probing.measure() == probing.baseline
     assert fit(model).history["loss"] == history["loss"]
     for found, expected in zip(values(model.weights), after):
         np.testing.assert_array_equal(found, expected)
@@ -96,15 +95,16 @@ def test_training_is_the_same_without(run):
 def test_a_csv_of_a_resumed_run_goes_on_in_its_columns(run, tmp_path):
     """The last epoch of the first part is probed, the first of the second is not."""
     model, *_ = run
+    distances = []
     for first, last in ((0, 2), (2, 4)):
         log = keras.callbacks.CSVLogger(tmp_path / "log.csv", append=True)
-        fit(model, log, probe(), initial_epoch=first, epochs=last)
+        history = fit(model, log, probe(), initial_epoch=first, epochs=last).history
+        distances += history["doctor/teacher_distance"]
     rows = list(csv.DictReader((tmp_path / "log.csv").open()))
     assert [row["epoch"] for row in rows] == ["0", "1", "2", "3"]
     probed = [row[NAMES[1]] != "nan" for row in rows]
     assert probed == [False, True, False, True]
-    assert all(row["doctor/skipped_steps"] == "0.0" for row in rows)
-    assert all(0 < float(row["doctor/teacher_distance"]) < 1 for row in rows)
+    assert [float(row["doctor/teacher_distance"]) for row in rows] == distances
     assert all(None not in row and None not in row.values() for row in rows)
 
 
