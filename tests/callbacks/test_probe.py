@@ -54,7 +54,7 @@ def run(compiled, tmp_path_factory):
 
 
 def test_the_numbers_are_those_of_the_teacher(run):
-    model, probing, history, *_ = run
+    model, _, history, *_ = run
     (train, y), (test, z) = tones(6, 0), tones(6, 1)
     arrays = keras_asit.embed(model, train, RATE), y
     arrays += keras_asit.embed(model, test, RATE), z
