@@ -15,7 +15,7 @@ VENV_IO := .venv-tensorflow-io
 EXTRAS_tensorflow := tensorflow,plots
 EXTRAS_jax := jax,plots
 EXTRAS_torch := torch,plots
-EXTRAS_test := tensorflow,jax,dev,tutorials,plots,shards
+EXTRAS_test := tensorflow,jax,dev,tutorials,plots,tensorboard,shards
 EXTRAS_test-tensorflow-io := tensorflow-io,jax
 TOOLS_test-tensorflow-io := pytest pytest-timeout
 # Set-up is done when the stamp is newer than what it was made from.

@@ -4,8 +4,9 @@ import numpy as np
 from keras import ops
 
 from keras_asit.audio.reading import resample
+from keras_asit.layers.pooling import POOLINGS, pool
 from keras_asit.models import ASiTBackbone, ASiTClassifier, ASiTPretrainer
-from keras_asit.models.classifier import POOLINGS, cover, pool
+from keras_asit.models.classifier import cover
 
 LEVELS = ("clip", "frame")
 

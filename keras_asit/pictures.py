@@ -3,6 +3,7 @@
 Every function returns a `matplotlib.figure.Figure`; `save` writes it as PNG.
 """
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,13 @@ def save(figure, path):
     """Writes a figure as a PNG file and returns its path."""
     figure.savefig(path, dpi=110)
     return Path(path)
+
+
+def png(figure):
+    """A figure as the bytes of a PNG file."""
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=110)
+    return picture.getvalue()
 
 
 def show_spectrogram(axes, spectrogram, seconds=None, limits=None, cmap="magma"):

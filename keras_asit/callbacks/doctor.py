@@ -29,7 +29,7 @@ class Doctor(keras.callbacks.Callback):
     `keras_asit.models.vitals.names` tells them. Beside those: `doctor/skipped_steps`
     of the whole run, `doctor/clips_per_second`, and `doctor/data_wait`, the share of
     the time in which training waited for a batch (not on TensorFlow with
-    `steps_per_execution`).
+    `steps_per_execution`). What was not measured in an epoch is NaN.
 
     Args:
         every: Steps from one reading to the next.
@@ -46,6 +46,8 @@ class Doctor(keras.callbacks.Callback):
     >>> "doctor/gradient_norm" in history.history
     True
     """
+
+    adds_to_logs = True
 
     def __init__(self, every=20, patience=20, persistence=60):
         super().__init__()
@@ -87,17 +89,22 @@ class Doctor(keras.callbacks.Callback):
         seconds = time.perf_counter() - self._began
         if not self._readings or self._steps % self.every:
             self._examine()
-        if logs is None or not self._readings:
+        if logs is None:
             return
-        means = np.mean([list(signs.values()) for signs in self._readings], axis=0)
-        found = dict(zip(self._readings[0], map(float, means)))
+        # The same names in every epoch: a CSVLogger has the columns of its first.
+        names = self.model.vital_names
+        found = dict.fromkeys(names, np.nan)
+        if self._readings:
+            means = np.mean([list(signs.values()) for signs in self._readings], axis=0)
+            found = dict(zip(names, map(float, means)))
         clips, timed = found.pop("clips"), self._in_epoch - self._timed_from
         self._timed_from = 0
         found["skipped_steps"] = _number(self.model.skipped_steps)
-        if timed > 0:
-            found["clips_per_second"] = clips * timed / seconds
-        if timed > 0 and self._waited is not None:
-            found["data_wait"] = (self._wait() - self._waited) / seconds
+        is_timed = timed > 0
+        found["clips_per_second"] = clips * timed / seconds if is_timed else np.nan
+        if self._waited is not None:
+            waited = (self._wait() - self._waited) / seconds
+            found["data_wait"] = waited if is_timed else np.nan
         logs.update({PREFIX + name: value for name, value in found.items()})
 
     def _wait(self):

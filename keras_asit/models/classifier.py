@@ -10,6 +10,7 @@ from keras import ops
 from keras_asit import replicas
 from keras_asit.audio import read
 from keras_asit.layers.dense import dense
+from keras_asit.layers.pooling import POOLINGS, pool
 from keras_asit.losses import (
     ClassCrossentropy,
     class_accuracy,
@@ -19,22 +20,6 @@ from keras_asit.models import device_batches, resuming
 from keras_asit.models.normalisation import warn_if_far
 from keras_asit.models.on_devices import OnDevices
 from keras_asit.models.shapes import checked_shape
-
-POOLINGS = ("cls", "mean", "cls+mean")
-
-
-def pool(tokens, pooling):
-    """One vector a clip from tokens `(B, 1 + P, D)`.
-
-    Args:
-        tokens: Class token first.
-        pooling: `"cls"` for the class token, `"mean"` for the mean of the data
-            tokens, `"cls+mean"` for both, one behind the other.
-    """
-    if pooling == "cls":
-        return tokens[:, 0]
-    mean = ops.mean(tokens[:, 1:], axis=1)
-    return mean if pooling == "mean" else ops.concatenate([tokens[:, 0], mean], -1)
 
 
 @keras.saving.register_keras_serializable("keras_asit")

@@ -1,12 +1,14 @@
 """ASiT's pretraining: student, EMA teacher and the three losses."""
 
+import inspect
+
 import keras
 import numpy as np
 from keras import ops
 
 from keras_asit import replicas, schedules
+from keras_asit.callbacks.arrangement import arranged
 from keras_asit.callbacks.doctor import Doctor
-from keras_asit.callbacks.ema_teacher import EMATeacher
 from keras_asit.models import (
     device_batches,
     heads,
@@ -381,31 +383,35 @@ class ASiTPretrainer(OnDevices, keras.Model):
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
-    def fit(self, x=None, *args, callbacks=None, resume=None, **kwargs):
+    def fit(self, x=None, *args, resume=None, **kwargs):
         """As `keras.Model.fit`, with an `EMATeacher` and a `Doctor` as callbacks.
 
         Warns where the first batch is far from the frontend's mean and deviation.
 
         Args:
+            x: Views.
             resume: Folder of a `callbacks.Checkpoint`, to go on from its newest one. It
                 may not exist yet: the same command begins a run and goes on with it.
+            *args: As of `keras.Model.fit`, as all others. Of `callbacks` those that
+                add to the logs come before all others; `verbose` is 0 for silence, 1
+                for a `callbacks.ProgressBar`, 2 for a line an epoch, by default a bar
+                on a screen and lines in a file.
 
         Raises:
             ValueError: For batches that the number of devices does not divide.
         """
-        x, kwargs = device_batches.checked_fit(self, x, args, kwargs)
+        given = inspect.signature(keras.Model.fit).bind(self, x, *args, **kwargs)
+        given = {**given.arguments, **given.arguments.get("kwargs", {})}
+        given = {k: v for k, v in given.items() if k not in ("self", "x", "kwargs")}
+        callbacks = arranged(given.pop("callbacks", None), given.get("verbose", "auto"))
+        x, given = device_batches.checked_fit(self, x, (), given)
         normalisation.warn_if_far(x, self.student)
         self._choose_what_is_trained()
-        callbacks = [] if callbacks is None else keras.tree.flatten(callbacks)
-        if not any(isinstance(callback, EMATeacher) for callback in callbacks):
-            callbacks.append(EMATeacher())
-        if not any(isinstance(callback, Doctor) for callback in callbacks):
-            callbacks.append(Doctor())
         for callback in callbacks:
             if isinstance(callback, Doctor):
                 callback.dataset = x
-        with resuming.resumed(self, resume, x, callbacks, kwargs):
-            return super().fit(x, *args, callbacks=callbacks, **kwargs)
+        with resuming.resumed(self, resume, x, callbacks, given):
+            return super().fit(x, callbacks=callbacks, **given)
 
     def get_config(self):
         layer = None

@@ -10,9 +10,10 @@ import soundfile
 from keras import ops
 
 from keras_asit.audio import AudioError, LogMelFilterbank, read
+from keras_asit.layers.pooling import pool
 from keras_asit.losses import ClassCrossentropy
 from keras_asit.models import ASiTBackbone, ASiTClassifier
-from keras_asit.models.classifier import cover, pool
+from keras_asit.models.classifier import cover
 from tiny_asit import BINS, FRAMES, RATE, SAMPLES, tiny_backbone, values, waveforms
 
 CLASSES = ["dog", "rain", "siren"]
