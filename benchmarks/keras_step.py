@@ -15,8 +15,14 @@ from benchmarks import machine
 from benchmarks.networks import VIEWS
 
 
-def keras_pretrainer(network, **options):
-    """The network as an `ASiTPretrainer`; options beside those of its sizes."""
+def keras_pretrainer(network, dtype=None, **options):
+    """The network as an `ASiTPretrainer`.
+
+    Args:
+        network: A `benchmarks.networks.Network`.
+        dtype: Dtype policy of the backbone, which the heads follow.
+        **options: Of the pretrainer, beside those of its sizes.
+    """
     from keras_asit.models import ASiTBackbone, ASiTPretrainer
 
     backbone = ASiTBackbone(
@@ -26,6 +32,7 @@ def keras_pretrainer(network, **options):
         network.layers,
         network.heads,
         network.mlp,
+        dtype=dtype,
     )
     return ASiTPretrainer(
         backbone,
@@ -61,9 +68,8 @@ def run_keras(network, views, options, conversation):
             if not self.steps_left:
                 self.model.stop_training = True
 
-    if options.dtype == "bfloat16":
-        keras.config.set_dtype_policy("mixed_bfloat16")
-    pretrainer = keras_pretrainer(network)
+    policies = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+    pretrainer = keras_pretrainer(network, policies[options.dtype])
     pretrainer.compile(optimizer=ScheduledAdamW(1e-4, clipnorm=3.0))
     requests = {
         "matmul": machine.rate_of(lambda matrix: product(matrix, options.dtype)),

@@ -1,5 +1,6 @@
 """A process of `benchmarks.step_worker`, as its parent sees it."""
 
+import contextlib
 import json
 import os
 import signal
@@ -72,10 +73,8 @@ class Worker:
         return f"ended with status {status}; its error is above"
 
     def stop(self):
-        try:
+        with contextlib.suppress(BrokenPipeError):  # it has ended
             self.process.stdin.close()
-        except BrokenPipeError:
-            pass  # it has ended
         try:
             self.process.wait(timeout=60)
         except subprocess.TimeoutExpired:
