@@ -86,9 +86,10 @@ def tables(result):
     for (network, dtype, seconds), cases in groups:
         cases = list(cases)
         yield ""
+        same = cases[0]
         yield (
-            f"{network}, {dtype}, {seconds:g} s ({cases[0]['frames']} frames, "
-            f"{cases[0]['tokens']} tokens): {cases[0]['gflop_per_clip']:.3g} GFLOP a clip"
+            f"{network}, {dtype}, {seconds:g} s ({same['frames']} frames, "
+            f"{same['tokens']} tokens): {same['gflop_per_clip']:.3g} GFLOP a clip"
         )
         yield ""
         yield from _of_batches(cases, result["frameworks"])

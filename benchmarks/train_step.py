@@ -44,7 +44,8 @@ from benchmarks import machine
 from benchmarks.networks import NETWORKS, frames_of, step_flops
 from benchmarks.step_report import heading, summary, tables
 from benchmarks.step_worker import DTYPES, FRAMEWORKS
-from benchmarks.worker import Worker, WorkerFailed, probe
+from benchmarks.turns import Readings, start, stop, take_turns
+from benchmarks.worker import WorkerFailed, probe
 
 # Side of the products that give the matrix rate, and how many between looks at the
 # clock: one is over too soon on a GPU.
@@ -82,82 +83,11 @@ class Case:
         network = NETWORKS[self.network]
         return replace(network, frames=frames_of(self.seconds, network.patch))
 
-
-class Readings:
-    """What the workers of a case said, or why they failed; by framework."""
-
-    def __init__(self):
-        self.first, self.answers, self.rates, self.prepared = {}, {}, {}, {}
-        self.failed = {}
-
-    def drop(self, framework, error):
-        for kept in (self.first, self.answers, self.rates, self.prepared):
-            kept.pop(framework, None)
-        self.failed[framework] = str(error)
-
-
-def start(case, device, frameworks, readings):
-    """Workers that took their first step, by framework.
-
-    One at a time: the first steps must not share the processors either.
-    """
-    workers = {}
-    options = ("--network", case.network, "--dtype", case.dtype)
-    options += ("--frames", case.sizes.frames, "--batch", case.batch)
-    for framework in frameworks:
-        worker = Worker(framework, device, *options)
-        try:
-            readings.first[framework] = worker.answer()
-            workers[framework] = worker
-        except WorkerFailed as error:
-            readings.drop(framework, error)
-            worker.stop()
-        except BaseException:
-            stop(workers)
-            worker.stop()
-            raise
-    for kept in (readings.answers, readings.rates, readings.prepared):
-        kept.update({framework: [] for framework in workers})
-    return workers
-
-
-def stop(workers):
-    for worker in workers.values():
-        worker.stop()
-
-
-def take_turns(workers, rounds, steps, matrix, readings):
-    """Rounds of matrix rates, steps and preparations, added to the readings.
-
-    The order of the steps is turned around every second round.
-    """
-
-    def ask_all(order, kept, *request):
-        for framework in [name for name in order if name not in readings.failed]:
-            try:
-                answer = workers[framework].ask(*request)
-                kept[framework].append(answer)
-            except WorkerFailed as error:
-                readings.drop(framework, error)
-
-    for number in range(rounds):
-        ask_all(workers, readings.rates, "matmul", *matrix)
-        order = list(workers)[:: -1 if number % 2 else 1]
-        ask_all(order, readings.answers, "steps", steps)
-        for framework in order:
-            if framework in readings.prepared and not framework.startswith("torch"):
-                ask_preparation(workers[framework], steps, readings.prepared)
-        print(f"round {number + 1} of {rounds} done", file=sys.stderr, flush=True)
-
-
-def ask_preparation(worker, times, prepared):
-    """Adds a reading; takes the framework out where it has none, as its steps stand."""
-    try:
-        answer = worker.ask("prepare", times)
-        prepared[worker.framework].append(answer["seconds"] / times)
-    except WorkerFailed as error:
-        print(f"{worker.framework}, prepare: {error}", file=sys.stderr, flush=True)
-        del prepared[worker.framework]
+    @property
+    def options(self):
+        """Words of a worker's command line."""
+        words = ("--network", self.network, "--dtype", self.dtype)
+        return (*words, "--frames", self.sizes.frames, "--batch", self.batch)
 
 
 def measure(case, device, frameworks, rounds, steps):
@@ -166,7 +96,7 @@ def measure(case, device, frameworks, rounds, steps):
     matrix = TOY_MATRIX if case.network == "toy" else MATRIX[device]
     together = [[name] for name in frameworks] if device == "gpu" else [frameworks]
     for names in together:
-        workers = start(case, device, names, readings)
+        workers = start(names, device, case.options, readings)
         try:
             take_turns(workers, rounds, steps, matrix, readings)
         finally:
@@ -213,7 +143,9 @@ def measure_all(options, result, save):
     for size, dtype, seconds in itertools.product(
         options.size, options.dtype, options.seconds
     ):
-        batches = options.batch or (FIRST_BATCH * 2**n for n in itertools.count())
+        batches = sorted(set(options.batch or ())) or (
+            FIRST_BATCH * 2**n for n in itertools.count()
+        )
         alive = list(options.frameworks)
         for batch in batches:
             case = Case(size, dtype, seconds, batch)
