@@ -26,7 +26,7 @@ def run(*arguments):
     """Runs a benchmark as its documentation says and returns what it printed."""
     command = [sys.executable, "-m", *arguments]
     result = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=280
+        command, cwd=ROOT, capture_output=True, text=True, timeout=900
     )
     assert result.returncode == 0, result.stderr[-3000:]
     return result.stdout
@@ -338,17 +338,17 @@ def test_a_gpu_that_is_not_there_is_named(monkeypatch, capsys):
 @needs_torch
 @pytest.mark.large
 def test_train_step_runs_for_a_moment(tmp_path):
-    """Both dtypes on two lengths; a batch of a million million clips fits nowhere."""
+    """Both dtypes; a batch of a million million clips fits nowhere."""
     out = tmp_path / "result.json"
     backend = keras.backend.backend()
     arguments = ["--tiny", "--batch", "2", str(10**12), "--rounds", "2", "--steps", "1"]
-    arguments += ["--dtype", "float32", "bfloat16", "--seconds", "0.2", "0.35"]
+    arguments += ["--dtype", "float32", "bfloat16", "--seconds", "0.2"]
     arguments += ["--frameworks", "torch", backend, "--out", str(out)]
     printed = run("benchmarks.train_step", *arguments)
     result = json.loads(out.read_text())
     assert f"| 2 | {backend} |" in printed
     assert result["machine"]["versions"]["keras"] == keras.version()
-    assert len(result["cases"]) == 8
+    assert len(result["cases"]) == 4
     for case in result["cases"]:
         assert set(case["frameworks"]) == {"torch", backend}
         for row in case["frameworks"].values():
