@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks import machine
 from benchmarks.networks import NETWORKS, VIEWS
-from benchmarks.step_worker import endless, keras_pretrainer
+from benchmarks.keras_step import endless, keras_pretrainer
 from keras_asit import checkpoints
 from keras_asit.callbacks import Checkpoint
 from keras_asit.optimizers import ScheduledAdamW

@@ -70,20 +70,31 @@ def peak_rss_gb():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
-def matrix_rate(prepare, side, repetitions=3):
-    """The float32 matrix rate in GFLOP/s: the fastest of a few large products.
+def matrix_rate(prepare, side, products=1, repetitions=3):
+    """The matrix rate in GFLOP/s: the fastest of a few large products.
 
     Args:
-        prepare: Function of a float32 numpy matrix. It returns a function without
-            arguments that multiplies the matrix by itself, on all processors,
-            and comes back when the product is there.
+        prepare: Function of a float32 numpy matrix. It returns a function that
+            multiplies the matrix by itself, on all processors or the GPU, as often
+            as it is told, and comes back when the last product is there.
         side: Rows and columns of the matrix.
-        repetitions: Products, after one that is not timed.
+        products: Products between two looks at the clock: 1 where a product takes
+            long, more where to start one costs something beside it.
+        repetitions: Looks at the clock, after one that does not count.
     """
     matrix = np.random.default_rng(0).normal(size=(side, side)).astype("float32")
     multiply, seconds = prepare(matrix), []
     for _ in range(repetitions + 1):
         start = time.perf_counter()
-        multiply()
+        multiply(products)
         seconds.append(time.perf_counter() - start)
-    return 2 * side**3 / min(seconds[1:]) / 1e9
+    return 2 * side**3 * products / min(seconds[1:]) / 1e9
+
+
+def rate_of(prepare):
+    """`matrix_rate` as a worker's answer to a side and a number of products."""
+
+    def answer(side, products):
+        return {"gflops": matrix_rate(prepare, side, products)}
+
+    return answer

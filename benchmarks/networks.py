@@ -1,5 +1,6 @@
 """The networks of the benchmarks, and how much arithmetic a training step is."""
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -24,6 +25,10 @@ class Network:
     def patches(self):
         return (self.frames // self.patch) * (self.mel_bins // self.patch)
 
+    @property
+    def tokens(self):
+        return self.patches + 1  # the class token
+
 
 NETWORKS = {
     "tiny": Network(hidden=192, heads=3, mlp=768),
@@ -44,6 +49,14 @@ NETWORKS = {
     ),
 }
 VIEWS = 2
+FRAME_LENGTH_MS, FRAME_SHIFT_MS = 25.0, 10.0
+
+
+def frames_of(seconds, patch=16):
+    """Frames of a clip, whole patches of those that lie inside: 592 of 6 s."""
+    milliseconds = 1000 * seconds - FRAME_LENGTH_MS
+    frames = 1 + math.floor(round(milliseconds / FRAME_SHIFT_MS, 6))
+    return max(frames, 0) // patch * patch
 
 
 def products(*widths):

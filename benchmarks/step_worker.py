@@ -4,26 +4,29 @@
 
 It builds the model, takes the first step, says so in a line of JSON on its
 standard output, and then waits for lines on its standard input: `steps 3` runs
-and times three steps, `matmul 3072` measures the float32 matrix rate of the
-framework by products of that side, anything else ends it.
+and times three steps, `matmul 3072 1` measures the framework's matrix rate in the
+dtype of the step by products of that side, timed one by one, `prepare 3` times three
+calls of what comes before the networks, filterbank and corruption (Keras only).
+Anything else ends it. What it cannot do it answers with `failed` and the reason.
 
-A Keras worker sits inside `ASiTPretrainer.fit`: a callback waits for the next
-line between two batches, so that what is timed is the compiled step as `fit` runs
-it, callbacks and feeding of the batch included. The clock stops when the loss of
-the last step has arrived as a Python number.
+The clock stops when the loss of the last step has arrived as a Python number.
 """
 
 import argparse
-import itertools
 import json
 import os
 import sys
 import time
+import traceback
+from dataclasses import replace
 
 import numpy as np
 
 from benchmarks import machine
 from benchmarks.networks import NETWORKS, VIEWS
+
+FRAMEWORKS = ("torch", "torch-compiled", "tensorflow", "jax")
+DTYPES = ("bfloat16", "float32")
 
 
 class Conversation:
@@ -38,14 +41,23 @@ class Conversation:
     def start(self):
         self.began = time.perf_counter(), time.process_time()
 
-    def answer(self, loss):
+    def answer(self, loss, memory_gb):
+        """What the steps since `start` took.
+
+        Args:
+            loss: A number: the clock stops where it is read.
+            memory_gb: Peak of the device's memory; None for that of the process.
+        """
+        loss = float(loss)
         wall, cpu = time.perf_counter(), time.process_time()
+        rss_gb = machine.peak_rss_gb()
         self.say(
             {
                 "seconds": wall - self.began[0],
                 "cpu_seconds": cpu - self.began[1],
                 "loss": loss,
-                "rss_gb": machine.peak_rss_gb(),
+                "rss_gb": rss_gb,
+                "memory_gb": rss_gb if memory_gb is None else memory_gb,
             }
         )
 
@@ -53,129 +65,153 @@ class Conversation:
         self.answers.write(json.dumps(facts) + "\n")
         self.answers.flush()
 
-    def next_steps(self, prepare_product):
-        """Number of steps asked for next; 0 for none."""
+    def next_steps(self, requests):
+        """Number of steps asked for next; 0 for none.
+
+        Args:
+            requests: Functions of whole numbers, by the name of a request that
+                is answered before; they return a dictionary.
+        """
         words = sys.stdin.readline().split()
-        while words[:1] == ["matmul"]:
-            rate = machine.matrix_rate(prepare_product, int(words[1]))
-            self.say({"gflops": rate})
+        while words and words[0] in requests:
+            try:
+                self.say(requests[words[0]](*map(int, words[1:])))
+            except Exception as error:
+                self.say({"failed": reason(error)})
             words = sys.stdin.readline().split()
         steps = int(words[1]) if words[:1] == ["steps"] else 0
         self.start()
         return steps
 
 
-def keras_pretrainer(network, **options):
-    """The network as an `ASiTPretrainer`; options beside those of its sizes."""
-    from keras_asit.models import ASiTBackbone, ASiTPretrainer
-
-    backbone = ASiTBackbone(
-        (network.frames, network.mel_bins),
-        network.patch,
-        network.hidden,
-        network.layers,
-        network.heads,
-        network.mlp,
+def reason(error):
+    """An exception in one line."""
+    traceback.print_exception(error)
+    lines = str(error).strip().splitlines() or ["no reason given"]
+    name = type(error).__name__
+    signs = (
+        "out of memory",
+        "out_of_memory",
+        "resource_exhausted",
+        "resourceexhausted",
     )
-    return ASiTPretrainer(
-        backbone,
-        profile="reference",
-        seed=0,
-        projection_hidden_dims=network.projection[:-1],
-        projection_bottleneck_dim=network.projection[-1],
-        local_dim=network.local_dim,
-        global_dim=network.global_dim,
-        reconstruction_hidden_dims=network.reconstruction[:-1],
-        reconstruction_bottleneck_dim=network.reconstruction[-1],
-        **options,
-    )
+    found = f"{name} {error}".lower()
+    if isinstance(error, MemoryError) or any(sign in found for sign in signs):
+        return f"out of memory ({name}: {lines[0][:200]})"
+    return f"{name}: {lines[0][:200]}"
 
 
-def run_keras(network, views, conversation):
-    """Steps of `ASiTPretrainer` inside `fit`, on the backend of KERAS_BACKEND."""
-    import keras
-
-    from keras_asit.optimizers import ScheduledAdamW
-
-    class TakeTurns(keras.callbacks.Callback):
-        def on_train_begin(self, logs=None):
-            self.steps_left = 1
-
-        def on_train_batch_end(self, step, logs=None):
-            self.steps_left -= 1
-            if self.steps_left:
-                return
-            conversation.answer(float(logs["loss"]))
-            self.steps_left = conversation.next_steps(keras_product)
-            self.model.stop_training = not self.steps_left
-
-    pretrainer = keras_pretrainer(network)
-    pretrainer.compile(optimizer=ScheduledAdamW(1e-4, clipnorm=3.0))
-    conversation.start()
-    pretrainer.fit(
-        endless(views),
-        steps_per_epoch=10**6,
-        shuffle=False,
-        verbose=0,
-        callbacks=[TakeTurns()],
-    )
-
-
-def endless(views):
-    """The same batch again and again, as the backend likes to be fed."""
-    import keras
-
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        return tf.data.Dataset.from_tensors(views).repeat()
-    return ((views,) for _ in itertools.repeat(None))
-
-
-def keras_product(matrix):
-    """The backend's own matrix product, outside XLA on TensorFlow."""
-    from keras import ops
-
-    matrix = ops.convert_to_tensor(matrix)
-    return lambda: ops.convert_to_numpy((matrix @ matrix)[0, 0])
-
-
-def run_torch(network, views, conversation):
+def run_torch(network, views, options, conversation):
     """Steps of the plain PyTorch peer."""
     import torch
 
     from benchmarks.torch_asit import Pretraining
 
+    device = torch.device("cuda" if options.device == "gpu" else "cpu")
+    dtype = getattr(torch, options.dtype)
+    if options.device == "gpu":
+        # As JAX and TensorFlow do unasked: float32 products in TF32.
+        torch.set_float32_matmul_precision("high")
+
     def product(matrix):
-        matrix = torch.from_numpy(matrix)
-        return lambda: matrix @ matrix
+        matrix = torch.from_numpy(matrix).to(device, dtype)
+
+        def multiply(times):
+            for _ in range(times):
+                result = matrix @ matrix
+            return float(result[0, 0])
+
+        return multiply
+
+    def memory_gb():
+        if options.device == "cpu":
+            return None
+        return torch.cuda.max_memory_allocated() / 1e9
 
     torch.manual_seed(0)
-    pretraining, views = Pretraining(network), torch.from_numpy(views)
+    pretraining = Pretraining(
+        network,
+        device=device,
+        half=None if dtype == torch.float32 else dtype,
+        compiled=options.framework == "torch-compiled",
+    )
+    views = torch.from_numpy(views)
+    views = views.pin_memory() if options.device == "gpu" else views
+    requests = {"matmul": machine.rate_of(product)}
     conversation.start()
     steps = 1
     while steps:
         for _ in range(steps):
-            loss = pretraining.step(views)
-        conversation.answer(loss)
-        steps = conversation.next_steps(product)
+            # Fed at every step, as `fit` does; from pinned memory, without waiting.
+            loss = pretraining.step(views.to(device, non_blocking=True))
+        loss = float(loss)
+        conversation.answer(loss, memory_gb())
+        steps = conversation.next_steps(requests)
+
+
+def device_name(framework, device):
+    """The device that a framework computes on; raises where there is no such one."""
+    if framework.startswith("torch"):
+        import torch
+
+        found = torch.cuda.is_available() and torch.cuda.get_device_name()
+    elif framework == "jax":
+        import jax
+
+        kinds = [d.device_kind for d in jax.devices() if d.platform == "gpu"]
+        found = kinds and kinds[0]
+    else:
+        import tensorflow as tf
+
+        gpus = tf.config.list_physical_devices("GPU")
+        found = gpus and tf.config.experimental.get_device_details(gpus[0]).get(
+            "device_name", "GPU"
+        )
+    if device == "gpu" and not found:
+        raise RuntimeError(f"{framework.partition('-')[0]} sees no GPU")
+    return found if device == "gpu" else machine.cpu_model()
+
+
+def parser():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("framework", choices=FRAMEWORKS)
+    parser.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
+    parser.add_argument("--dtype", choices=DTYPES, default="float32")
+    parser.add_argument("--network", choices=NETWORKS, default="small")
+    parser.add_argument("--frames", type=int, help="of a view; the network's")
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument(
+        "--probe", action="store_true", help="only say the device's name"
+    )
+    return parser
+
+
+def work(options, conversation):
+    if options.framework in ("tensorflow", "jax"):
+        os.environ["KERAS_BACKEND"] = options.framework
+    name = device_name(options.framework, options.device)
+    if options.probe:
+        conversation.say({"device": name})
+        return
+    network = NETWORKS[options.network]
+    network = replace(network, frames=options.frames or network.frames)
+    shape = (options.batch, VIEWS, network.frames, network.mel_bins)
+    views = np.random.default_rng(0).standard_normal(shape, "float32") * 0.5
+    if options.framework.startswith("torch"):
+        run_torch(network, views, options, conversation)
+    else:
+        from benchmarks.keras_step import run_keras
+
+        run_keras(network, views, options, conversation)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("framework", choices=["tensorflow", "jax", "torch"])
-    parser.add_argument("--network", choices=NETWORKS, default="small")
-    parser.add_argument("--batch", type=int, default=4)
-    options = parser.parse_args()
-    network = NETWORKS[options.network]
-    shape = (options.batch, VIEWS, network.frames, network.mel_bins)
-    views = np.random.default_rng(0).normal(0, 0.5, shape).astype("float32")
-    conversation = Conversation()
-    if options.framework == "torch":
-        run_torch(network, views, conversation)
-    else:
-        os.environ["KERAS_BACKEND"] = options.framework
-        run_keras(network, views, conversation)
+    options, conversation = parser().parse_args(), Conversation()
+    try:
+        work(options, conversation)
+    except Exception as error:
+        conversation.say({"failed": reason(error)})
+        sys.exit(1)
 
 
 if __name__ == "__main__":

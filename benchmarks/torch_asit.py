@@ -2,9 +2,11 @@
 
 Networks of `torch.nn` parts and `scaled_dot_product_attention`, the losses, the
 centres and the EMA teacher of the `reference` profile, AdamW (fused) with each
-parameter's gradient clipped. Eager, as PyTorch is used on a CPU. Where PyTorch
+parameter's gradient clipped. Eager, or with the losses (all of the forward and
+the backward pass) under `torch.compile`; bfloat16 by autocast. Where PyTorch
 has a faster way to write the same thing, that one is taken: patches through a
-linear layer rather than a convolution, teacher update by one `foreach` call.
+linear layer rather than a convolution, clipping and teacher update by `foreach`
+calls, and no wait for the GPU in a step.
 
 The corruption is of the same kind, not the same: 48 blocks in place of a union
 that reaches a target (0.4 % of the step in keras_asit by README.md's figures, less
@@ -44,7 +46,8 @@ class Block(nn.Module):
     def drop(self, branch):
         if not self.training or not self.drop_path:
             return branch
-        keep = torch.rand(len(branch), 1, 1) >= self.drop_path
+        draws = torch.rand(len(branch), 1, 1, device=branch.device)
+        keep = (draws >= self.drop_path).to(branch.dtype)
         return branch * (keep / (1 - self.drop_path))
 
     def forward(self, x):
@@ -115,23 +118,51 @@ def cross_entropy(teacher, student, center):
 def corrupt(clean):
     """Corrupted rows `(N, T, F)` and the mask: rectangles of zeros or alien content."""
     rows, frames, bins = clean.shape
-    corner, side = torch.rand(2, rows, BLOCKS, 2)
+    device = clean.device
+    corner, side = torch.rand(2, rows, BLOCKS, 2, device=device)
     inside = []
     for axis, size in enumerate((frames, bins)):
         first = (corner[..., axis, None] * size).floor()
         last = first + (side[..., axis, None] * 0.3 * size).ceil()
-        position = torch.arange(size)
+        position = torch.arange(size, device=device)
         inside.append(((position >= first) & (position < last)).float())
     mask = (inside[0].transpose(1, 2) @ inside[1] > 0).float()
-    alien = (torch.rand(rows, 1, 1) < 0.5).float()
-    donated = clean[torch.randint(rows, (rows,))]
+    alien = (torch.rand(rows, 1, 1, device=device) < 0.5).float()
+    donated = clean[torch.randint(rows, (rows,), device=device)]
     return torch.where(mask > 0, alien * donated, clean), mask
 
 
-class Pretraining:
-    """Student, teacher, losses and optimiser; `step(views)` is one training step."""
+def clip_each(parameters, norm):
+    """Clips the gradient of each parameter by itself, without a wait for a GPU."""
+    gradients = [parameter.grad for parameter in parameters]
+    norms = torch.stack(torch._foreach_norm(gradients))
+    factors = torch.clamp(norm / (norms + 1e-6), max=1.0)
+    torch._foreach_mul_(gradients, list(factors.unbind()))
 
-    def __init__(self, network, drop_path=0.1, momentum=0.996):
+
+class Pretraining:
+    """Student, teacher, losses and optimiser; `step(views)` is one training step.
+
+    Args:
+        network: A `benchmarks.networks.Network`.
+        drop_path: Stochastic depth of the last block.
+        momentum: Of the teacher.
+        device: A `torch.device`.
+        half: Dtype of autocast; None for none.
+        compiled: Whether the losses go through `torch.compile`.
+    """
+
+    def __init__(
+        self,
+        network,
+        drop_path=0.1,
+        momentum=0.996,
+        device=None,
+        half=None,
+        compiled=False,
+    ):
+        self.device, self.half = torch.device(device or "cpu"), half
+        self.loss_of = torch.compile(self.loss) if compiled else self.loss
         self.momentum, self.patch = momentum, network.patch
         self.student = Branch(network, drop_path)
         widths = (network.hidden, *network.reconstruction)
@@ -140,10 +171,12 @@ class Pretraining:
         self.teacher = Branch(network, 0.0).requires_grad_(False).eval()
         self.teacher.load_state_dict(self.student.state_dict())
         self.centers = [
-            torch.zeros(network.local_dim),
-            torch.zeros(network.global_dim),
+            torch.zeros(network.local_dim, device=self.device),
+            torch.zeros(network.global_dim, device=self.device),
         ]
         parts = nn.ModuleList([self.student, self.reconstruction, self.to_patch])
+        parts.to(self.device)
+        self.teacher.to(self.device)
         self.parameters = list(parts.parameters())
         matrices = [p for p in self.parameters if p.ndim > 1]
         vectors = [p for p in self.parameters if p.ndim == 1]
@@ -154,6 +187,10 @@ class Pretraining:
         self.optimizer = torch.optim.AdamW(groups, lr=1e-4, fused=True)
 
     def loss(self, views):
+        with torch.autocast(self.device.type, self.half, self.half is not None):
+            return self._loss(views)
+
+    def _loss(self, views):
         clean = views.flatten(0, 1)
         corrupted, mask = corrupt(clean)
         tokens, *student = self.student(corrupted)
@@ -166,16 +203,15 @@ class Pretraining:
         local = cross_entropy(teacher[0], student[0], self.centers[0])
         glob = cross_entropy(crossed, student[1], self.centers[1])
         for center, logits in zip(self.centers, teacher):
-            center.lerp_(logits.flatten(0, -2).mean(0), 0.1)
+            center.lerp_(logits.flatten(0, -2).mean(0, dtype=center.dtype), 0.1)
         return 2 * error.sum() / changed.sum() + local + glob
 
     def step(self, views):
-        """One step on clean views `(B, 2, T, F)`; returns the loss."""
+        """One step on clean views `(B, 2, T, F)`; returns the loss, a tensor."""
         self.optimizer.zero_grad()
-        loss = self.loss(views)
+        loss = self.loss_of(views)
         loss.backward()
-        for parameter in self.parameters:
-            nn.utils.clip_grad_norm_(parameter, 3.0)
+        clip_each(self.parameters, 3.0)
         self.optimizer.step()
         with torch.no_grad():
             torch._foreach_lerp_(
@@ -183,4 +219,4 @@ class Pretraining:
                 list(self.student.parameters()),
                 1 - self.momentum,
             )
-        return float(loss.detach())
+        return loss.detach()

@@ -27,6 +27,7 @@ def corruption(options, frontend, seed):
         noise_mean=frontend.mean if of_data else 0.0,
         noise_std=frontend.std if of_data else 1.0,
         seed=seed,
+        dtype="float32",  # under a global policy too
         name="corruption",
     )
 

@@ -29,7 +29,7 @@ def prepare(model, views, training=False):
     clean = model.random_filter(model.features(views), training=training)
     copies = model.options["student_views"]
     repeated = ops.repeat(clean, copies, axis=1) if copies > 1 else clean
-    corrupted, mask = model.corrupt(repeated)
+    corrupted, mask = (ops.cast(x, "float32") for x in model.corrupt(repeated))
     changed = local_weights(model, merge_views(mask))
     changed = ops.reshape(changed, (-1, mask.shape[1], changed.shape[-1]))
     return {

@@ -400,9 +400,8 @@ class ASiTPretrainer(OnDevices, keras.Model):
         Raises:
             ValueError: For batches that the number of devices does not divide.
         """
-        given = inspect.signature(keras.Model.fit).bind(self, x, *args, **kwargs)
-        given = {**given.arguments, **given.arguments.get("kwargs", {})}
-        given = {k: v for k, v in given.items() if k not in ("self", "x", "kwargs")}
+        given = inspect.signature(super().fit).bind(x, *args, **kwargs).arguments
+        del given["x"]
         callbacks = arranged(given.pop("callbacks", None), given.get("verbose", "auto"))
         x, given = device_batches.checked_fit(self, x, (), given)
         normalisation.warn_if_far(x, self.student)
