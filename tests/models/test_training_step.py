@@ -171,11 +171,18 @@ def test_the_gradient_norm_is_that_of_the_loss():
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_half_precision_learns(policy):
-    model = pretrainer(
-        ScheduledAdamW(3e-3),
-        backbone=tiny_backbone(num_layers=1, dtype=policy),
-        alien_probability=0.0,
-    )
+    """By the policy that layers have where none is given, as Keras' guides set it."""
+    former = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = pretrainer(
+            ScheduledAdamW(3e-3),
+            backbone=tiny_backbone(num_layers=1),
+            alien_probability=0.0,
+        )
+    finally:
+        keras.config.set_dtype_policy(former)
+    assert model.student.compute_dtype == policy.removeprefix("mixed_")
     batch = clean_views(CLIPS)
     losses = []
     for _ in range(30):
