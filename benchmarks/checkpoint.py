@@ -5,9 +5,9 @@
 
 The network, the step and its options are those of `benchmarks.train_step`, on the
 backend of KERAS_BACKEND. In every turn a few steps of `fit` run without a checkpoint,
-and then `callbacks.Checkpoint` saves. `blocked` is the time in which it copies the values,
-between two steps: training waits. `next step` is the step after it, which a thread
-disturbs that writes. `write` is the time until the file is whole and on the disk.
+and then `callbacks.Checkpoint` saves. `blocked` is the time in which it copies the
+values, between two steps: training waits. `next step` is the step after it, which a
+thread disturbs that writes. `write` is the time until the file is whole and on the disk.
 Medians of all turns are shown, and the highest of `blocked`.
 """
 

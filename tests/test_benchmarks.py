@@ -184,7 +184,7 @@ def test_train_step_runs_for_a_moment(tmp_path):
         assert all(np.isfinite(value) for value in row["ratios"])
 
 
-@pytest.mark.large_on_jax
+@pytest.mark.large
 def test_a_checkpoint_is_timed(tmp_path, capsys):
     out = tmp_path / "result.json"
     sizes = ["--tiny", "--batch", "2", "--turns", "2", "--steps", "2"]
