@@ -15,7 +15,7 @@ from keras_asit.layers import GMMLCorruption
 from keras_asit.quickstart import job
 
 
-@pytest.mark.large_on_jax
+@pytest.mark.large
 def test_a_checkpoint_is_timed(tmp_path, capsys):
     out = tmp_path / "result.json"
     sizes = ["--tiny", "--batch", "2", "--turns", "2", "--steps", "2"]
