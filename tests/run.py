@@ -30,6 +30,9 @@ ONE_THREAD = {
     "TF_NUM_INTEROP_THREADS": "1",
     "NPROC": "1",  # JAX on the CPU sizes its thread pool by it
     "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # most of a JAX test is compiling
+    "JAX_COMPILATION_CACHE_DIR": str(ROOT / "build" / "jax-cache"),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.3",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
 }
 
 
