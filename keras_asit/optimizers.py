@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_asit import replicas
 from keras_asit.schedules import WarmupCosine
+from keras_asit.squares import sums_of_squares
 
 _PAPER = {
     # Row 15.
@@ -85,11 +86,19 @@ class ScheduledAdamW(keras.optimizers.AdamW):
 
     def _apply_weight_decay(self, variables):
         decay = ops.cast(self.weight_decay_now(), "float32")
-        rate = ops.cast(self.learning_rate, "float32")
+        shrink = 1.0 - decay * ops.cast(self.learning_rate, "float32")
         for variable in variables:
             if len(variable.shape) > 1 and self._use_weight_decay(variable):
-                shrink = ops.cast(1.0 - decay * rate, variable.dtype)
-                variable.assign(variable * shrink)
+                variable.assign(variable * ops.cast(shrink, variable.dtype))
+
+    def apply(self, grads, trainable_variables=None):
+        """As `keras.optimizers.Optimizer.apply`."""
+        step = ops.cast(self.iterations + 1, "float32")
+        self._beta_powers = [
+            ops.power(ops.cast(beta, "float32"), step)
+            for beta in (self.beta_1, self.beta_2)
+        ]
+        super().apply(grads, trainable_variables)
 
     def update_step(self, gradient, variable, learning_rate):
         """One variable's step; on TensorFlow one operation in place of forty.
@@ -102,20 +111,17 @@ class ScheduledAdamW(keras.optimizers.AdamW):
         import tensorflow as tf
 
         number = self._get_variable_index(variable)
-        betas = [
-            tf.constant(beta, variable.dtype) for beta in (self.beta_1, self.beta_2)
-        ]
-        step = tf.cast(self.iterations + 1, variable.dtype)
+        powers = [tf.cast(power, variable.dtype) for power in self._beta_powers]
         tf.raw_ops.ResourceApplyAdam(
             var=_handle(variable),
             m=_handle(self._momentums[number]),
             v=_handle(self._velocities[number]),
-            beta1_power=betas[0] ** step,
-            beta2_power=betas[1] ** step,
+            beta1_power=powers[0],
+            beta2_power=powers[1],
             lr=tf.cast(learning_rate, variable.dtype),
-            beta1=betas[0],
-            beta2=betas[1],
-            epsilon=tf.constant(self.epsilon, variable.dtype),
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
             grad=tf.cast(gradient, variable.dtype),
         )
 
@@ -128,9 +134,17 @@ class ScheduledAdamW(keras.optimizers.AdamW):
         clips = self.clipnorm or self.global_clipnorm or self.clipvalue
         number = replicas.count()
         if not clips or number == 1:
-            return super()._clip_gradients(grads)
-        grads = super()._clip_gradients(replicas.sum_over_replicas(list(grads)))
+            return self._clipped(grads)
+        grads = self._clipped(replicas.sum_over_replicas(list(grads)))
         return [grad / number for grad in grads]
+
+    def _clipped(self, grads):
+        """As Keras; by each variable's own norm in a third of the operations."""
+        if not self.clipnorm:
+            return super()._clip_gradients(grads)
+        norms = ops.sqrt(sums_of_squares(grads))
+        shares = ops.unstack(self.clipnorm / ops.maximum(norms, self.clipnorm))
+        return [g * ops.cast(share, g.dtype) for g, share in zip(grads, shares)]
 
     def get_config(self):
         decay = self.weight_decay

@@ -6,6 +6,7 @@ import pytest
 
 from keras_asit import training
 from keras_asit.callbacks import Doctor
+from keras_asit.data import read_manifest
 from keras_asit.data.synthetic import write_dataset
 from keras_asit.quickstart.job import PRETRAINING
 
@@ -16,9 +17,9 @@ MODEL = training.SmallModel(hidden_dim=64, num_layers=2)
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):
-    return write_dataset(
-        tmp_path_factory.mktemp("events"), unlabelled=96, seconds=2.7, splits={}
-    )
+    folder = tmp_path_factory.mktemp("events")
+    manifest = write_dataset(folder, unlabelled=96, seconds=2.7, splits={})
+    return read_manifest(manifest).paths
 
 
 def sickness(clips, steps=STEPS, seed=0, **changes):

@@ -23,6 +23,7 @@ DATA_FLOW = [
     "version",
     "whole_files",
     "replicas",
+    "squares",
     "processes",
     "devices",
     "distribution",

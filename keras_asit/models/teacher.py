@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_asit.squares import sums_of_squares
+
 # Arguments of a weight that is moved by hand, the same on every replica.
 STATE = {
     "trainable": False,
@@ -59,11 +61,10 @@ def follow(pairs, momentum):
     Returns:
         How far they were apart, `|theta_s - theta_t| / |theta_t|`.
     """
-    apart, length = 0.0, 0.0
+    rate, apart, before = 1.0 - momentum, [], []
     for teacher, student in pairs:
-        old, difference = ops.convert_to_tensor(teacher), student - teacher
-        apart += ops.sum(ops.square(ops.cast(difference, "float32")))
-        length += ops.sum(ops.square(ops.cast(old, "float32")))
-        share = ops.cast(1.0 - momentum, teacher.dtype)
-        teacher.assign(old + share * difference)
+        before.append(ops.convert_to_tensor(teacher))
+        apart.append(student - before[-1])
+        teacher.assign(before[-1] + ops.cast(rate, teacher.dtype) * apart[-1])
+    apart, length = (ops.sum(sums_of_squares(x)) for x in (apart, before))
     return ops.sqrt(apart / ops.maximum(length, 1e-20))

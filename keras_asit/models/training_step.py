@@ -12,6 +12,7 @@ from keras import ops
 
 from keras_asit import replicas
 from keras_asit.models import objective
+from keras_asit.squares import sums_of_squares
 
 
 def train_step(model, *args):
@@ -237,8 +238,9 @@ def _mean_over_replicas(values):
 
 def _norm(gradients, scale, parts):
     """The norm of the gradient of the global batch, and whether the step is finite."""
-    squares = [ops.sum(ops.square(ops.cast(g, "float32") / scale)) for g in gradients]
-    norm = replicas.count() * ops.sqrt(sum(squares))
+    if not isinstance(scale, float):  # of a LossScaleOptimizer
+        gradients = [ops.cast(g, "float32") / scale for g in gradients]
+    norm = replicas.count() * ops.sqrt(ops.sum(sums_of_squares(gradients)))
     return norm, ops.isfinite(norm + sum(parts.values()))
 
 
