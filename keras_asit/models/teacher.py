@@ -61,10 +61,12 @@ def follow(pairs, momentum):
     Returns:
         How far they were apart, `|theta_s - theta_t| / |theta_t|`.
     """
-    rate, apart, before = 1.0 - momentum, [], []
-    for teacher, student in pairs:
-        before.append(ops.convert_to_tensor(teacher))
-        apart.append(student - before[-1])
-        teacher.assign(before[-1] + ops.cast(rate, teacher.dtype) * apart[-1])
-    apart, length = (ops.sum(sums_of_squares(x)) for x in (apart, before))
-    return ops.sqrt(apart / ops.maximum(length, 1e-20))
+    apart = [student - teacher for teacher, student in pairs]
+    # Before any moves: TensorFlow reads a variable where it is used.
+    gap, length = (
+        ops.sum(sums_of_squares(x)) for x in (apart, [teacher for teacher, _ in pairs])
+    )
+    rate = 1.0 - momentum
+    for (teacher, _), way in zip(pairs, apart):
+        teacher.assign_add(ops.cast(rate, teacher.dtype) * way)
+    return ops.sqrt(gap / ops.maximum(length, 1e-20))
