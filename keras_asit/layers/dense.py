@@ -3,6 +3,7 @@
 import math
 
 import keras
+from keras import ops
 
 KERNEL_STD = 0.02
 
@@ -37,3 +38,12 @@ def dense(units, kernel_std=KERNEL_STD, **kwargs):
     """A `keras.layers.Dense` with the vision transformer's initial weights."""
     initializer = kernel_initializer(kernel_std)
     return keras.layers.Dense(units, kernel_initializer=initializer, **kwargs)
+
+
+def by_rows(layer, x):
+    """A dense layer on tokens `(..., D)` as one product of two matrices.
+
+    TensorFlow then adds the bias within the product, rather than in a pass of its own.
+    """
+    rows = layer(ops.reshape(x, (-1, x.shape[-1])))
+    return ops.reshape(rows, (-1, *x.shape[1:-1], rows.shape[-1]))

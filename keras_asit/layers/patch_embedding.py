@@ -6,7 +6,7 @@ from numbers import Integral, Real
 import keras
 from keras import ops
 
-from keras_asit.layers.dense import KERNEL_STD, dense
+from keras_asit.layers.dense import KERNEL_STD, by_rows, dense
 
 CLASS_TOKEN_STD = POSITION_STD = 0.02
 
@@ -116,7 +116,8 @@ class PatchEmbedding(keras.layers.Layer):
         )
 
     def call(self, spectrogram):
-        tokens = self.projection(patchify(spectrogram, self.patch_size))
+        patches = patchify(spectrogram, self.patch_size)
+        tokens = by_rows(self.projection, patches)
         class_token = ops.broadcast_to(
             ops.cast(self.class_token, tokens.dtype),
             (ops.shape(tokens)[0], 1, self.hidden_dim),

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_asit.layers.dense import KERNEL_STD, dense, kernel_initializer
+from keras_asit.layers.dense import KERNEL_STD, by_rows, dense, kernel_initializer
 from keras_asit.layers.gelu import gelu
 
 
@@ -55,8 +55,8 @@ class BottleneckMLP(keras.layers.Layer):
 
     def call(self, x):
         for layer in self.stack[:-1]:
-            x = gelu(layer(x))
-        x = self.stack[-1](x)
+            x = gelu(by_rows(layer, x))
+        x = by_rows(self.stack[-1], x)
         return gelu(x) if self.gelu_bottleneck else x
 
     def compute_output_shape(self, input_shape):

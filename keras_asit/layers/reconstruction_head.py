@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_asit.layers.dense import KERNEL_STD, dense
+from keras_asit.layers.dense import KERNEL_STD, by_rows, dense
 from keras_asit.layers.patch_embedding import unpatchify
 from keras_asit.layers.projection_head import BottleneckMLP
 
@@ -94,7 +94,7 @@ class ReconstructionHead(keras.layers.Layer):
         self.bias = self.add_weight(name="bias", shape=(1,), initializer="zeros")
 
     def call(self, tokens):
-        patches = self.to_patch(self.mlp(tokens))
+        patches = by_rows(self.to_patch, self.mlp(tokens))
         return unpatchify(patches + ops.cast(self.bias, patches.dtype), self.grid)
 
     def compute_output_shape(self, input_shape):

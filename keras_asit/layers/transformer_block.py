@@ -3,9 +3,10 @@
 import keras
 
 from keras_asit.layers.attention import attention
-from keras_asit.layers.dense import KERNEL_STD, dense
+from keras_asit.layers.dense import KERNEL_STD, by_rows, dense
 from keras_asit.layers.drop_path import DropPath
 from keras_asit.layers.gelu import gelu
+from keras_asit.layers.layer_norm import LayerNorm
 
 
 @keras.saving.register_keras_serializable("keras_asit")
@@ -48,7 +49,8 @@ class SelfAttention(keras.layers.Layer):
         self.projection.build(input_shape)
 
     def call(self, tokens):
-        return self.projection(attention(self.qkv(tokens), self.num_heads))
+        mixed = attention(by_rows(self.qkv, tokens), self.num_heads)
+        return by_rows(self.projection, mixed)
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -107,15 +109,11 @@ class TransformerBlock(keras.layers.Layer):
         self.mlp_dim = mlp_dim
         self.kernel_std = kernel_std
         policy = self.dtype_policy
-        self.attention_norm = keras.layers.LayerNormalization(
-            epsilon=1e-6, dtype=policy, name="attention_norm"
-        )
+        self.attention_norm = LayerNorm(dtype=policy, name="attention_norm")
         self.attention = SelfAttention(
             num_heads, kernel_std, dtype=policy, name="attention"
         )
-        self.mlp_norm = keras.layers.LayerNormalization(
-            epsilon=1e-6, dtype=policy, name="mlp_norm"
-        )
+        self.mlp_norm = LayerNorm(dtype=policy, name="mlp_norm")
         self.expand = dense(mlp_dim, kernel_std, dtype=policy, name="expand")
         self.branch_drop = DropPath(drop_path, dtype=policy, name="branch_drop")
 
@@ -151,8 +149,8 @@ class TransformerBlock(keras.layers.Layer):
     def _branches(self, tokens, attention_factor=1.0, mlp_factor=1.0):
         branch = self.attention(self.attention_norm(tokens))
         tokens = tokens + branch * attention_factor
-        hidden = gelu(self.expand(self.mlp_norm(tokens)))
-        return tokens + self.contract(hidden) * mlp_factor
+        hidden = gelu(by_rows(self.expand, self.mlp_norm(tokens)))
+        return tokens + by_rows(self.contract, hidden) * mlp_factor
 
     def compute_output_shape(self, input_shape):
         return input_shape

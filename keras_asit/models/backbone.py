@@ -10,6 +10,7 @@ from keras_asit.audio import LogMelFilterbank
 from keras_asit.audio.filterbank import AUDIOSET_MEAN, AUDIOSET_STD
 from keras_asit.layers.block_stack import can_loop, loop_over
 from keras_asit.layers.dense import KERNEL_STD
+from keras_asit.layers.layer_norm import LayerNorm
 from keras_asit.layers.patch_embedding import POSITION_STD, PatchEmbedding, patch_grid
 from keras_asit.layers.transformer_block import TransformerBlock, check_heads
 from keras_asit.models.shapes import checked_shape
@@ -112,7 +113,7 @@ class ASiTBackbone(keras.Model):
             )
             for i in range(num_layers)
         ]
-        norm = keras.layers.LayerNormalization(epsilon=1e-6, dtype=dtype, name="norm")
+        norm = LayerNorm(dtype=dtype, name="norm")
 
         spectrogram = keras.Input((num_frames, num_mel_bins), name="spectrogram")
         tokens = embedding(spectrogram)
