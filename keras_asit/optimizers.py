@@ -139,8 +139,11 @@ class ScheduledAdamW(keras.optimizers.AdamW):
         return [grad / number for grad in grads]
 
     def _clipped(self, grads):
-        """As Keras; by each variable's own norm in a third of the operations."""
-        if not self.clipnorm:
+        """As Keras; by each variable's own norm in a third of TensorFlow's operations.
+
+        XLA compiles equal operations once, but not those on parts of one stack.
+        """
+        if not self.clipnorm or keras.backend.backend() != "tensorflow":
             return super()._clip_gradients(grads)
         norms = ops.sqrt(sums_of_squares(grads))
         shares = ops.unstack(self.clipnorm / ops.maximum(norms, self.clipnorm))

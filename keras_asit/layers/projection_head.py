@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_asit.layers.dense import KERNEL_STD, by_rows, dense, kernel_initializer
-from keras_asit.layers.gelu import gelu
+from keras_asit.layers.gelu import dense_of_gelu, gelu
 
 
 @keras.saving.register_keras_serializable("keras_asit")
@@ -54,9 +54,9 @@ class BottleneckMLP(keras.layers.Layer):
             input_shape = layer.compute_output_shape(input_shape)
 
     def call(self, x):
-        for layer in self.stack[:-1]:
-            x = gelu(by_rows(layer, x))
-        x = by_rows(self.stack[-1], x)
+        x = by_rows(self.stack[0], x)
+        for layer in self.stack[1:]:
+            x = dense_of_gelu(layer, x)
         return gelu(x) if self.gelu_bottleneck else x
 
     def compute_output_shape(self, input_shape):

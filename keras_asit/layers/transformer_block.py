@@ -5,7 +5,7 @@ import keras
 from keras_asit.layers.attention import attention
 from keras_asit.layers.dense import KERNEL_STD, by_rows, dense
 from keras_asit.layers.drop_path import DropPath
-from keras_asit.layers.gelu import gelu
+from keras_asit.layers.gelu import dense_of_gelu
 from keras_asit.layers.layer_norm import LayerNorm
 
 
@@ -149,8 +149,8 @@ class TransformerBlock(keras.layers.Layer):
     def _branches(self, tokens, attention_factor=1.0, mlp_factor=1.0):
         branch = self.attention(self.attention_norm(tokens))
         tokens = tokens + branch * attention_factor
-        hidden = gelu(by_rows(self.expand, self.mlp_norm(tokens)))
-        return tokens + by_rows(self.contract, hidden) * mlp_factor
+        hidden = by_rows(self.expand, self.mlp_norm(tokens))
+        return tokens + dense_of_gelu(self.contract, hidden) * mlp_factor
 
     def compute_output_shape(self, input_shape):
         return input_shape
