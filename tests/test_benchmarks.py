@@ -83,6 +83,7 @@ def test_the_plain_loop_does_the_same_work(tmp_path):
 
 
 @pytest.mark.large_on_jax
+@pytest.mark.large
 def test_a_large_manifest_is_timed(capsys):
     data.main(["--clips", "2", "--rows", "40"])
     assert re.search(r"40 rows: loaded in [\d.]+ s", capsys.readouterr().out)

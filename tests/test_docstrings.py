@@ -60,7 +60,24 @@ def names_at_hand(test):
     return {"keras": keras, "np": np, "keras_asit": keras_asit, **named}
 
 
-@pytest.mark.parametrize("name", modules_with_examples())
+# Examples that train: of what is tested elsewhere too, or compiled long on JAX.
+MARKS = {
+    "keras_asit.callbacks.probe": pytest.mark.large,
+    "keras_asit.callbacks.progress_bar": pytest.mark.large,
+    "keras_asit.callbacks.tensorboard": pytest.mark.large,
+    "keras_asit.callbacks.checkpoint": pytest.mark.large_on_jax,
+    "keras_asit.embedding": pytest.mark.large_on_jax,
+    "keras_asit.models.pretrainer": pytest.mark.large_on_jax,
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=MARKS[name]) if name in MARKS else name
+        for name in modules_with_examples()
+    ],
+)
 def test_examples_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # some write files
     module = importlib.import_module(name)

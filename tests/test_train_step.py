@@ -129,6 +129,7 @@ def copy_to_peer(weights, *parts):
 
 
 @needs_torch
+@pytest.mark.large_on_jax
 def test_the_peer_is_the_same_network_with_the_same_loss(toy, monkeypatch):
     import torch
 

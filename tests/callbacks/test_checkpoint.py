@@ -143,6 +143,7 @@ def test_another_model_is_refused(paths, tmp_path):
 
 
 @pytest.mark.large_on_jax
+@pytest.mark.large
 def test_a_classifier_goes_on_too(tmp_path):
     """Of arrays the epoch that was under way begins anew."""
     features = np.random.default_rng(0).normal(size=(4, 48, 32)).astype("float32")

@@ -144,6 +144,7 @@ def test_what_cannot_be_probed_is_told_at_once(run):
             probe(**wrong)
 
 
+@pytest.mark.large
 def test_a_classifier_can_be_probed():
     model = ASiTClassifier(tiny_backbone(num_layers=1), 2)
     model.compile(**COMPILED)

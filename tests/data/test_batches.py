@@ -119,6 +119,7 @@ for views in pretraining_dataset(path, 2, sample_rate=8000, crop_seconds=0.25):
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.large_on_jax
 def test_a_program_that_ends_in_an_error_ends(write_clips):
     """An iterator that an error leaves behind must not hold the program up."""
     script = f"""

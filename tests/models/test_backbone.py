@@ -107,7 +107,11 @@ def state_dict(named, torch):
 
 
 @pytest.mark.parametrize(
-    "shape, width, depth, heads", [((48, 32), 24, 2, 2), ((32, 64), 36, 3, 3)]
+    "shape, width, depth, heads",
+    [
+        pytest.param((48, 32), 24, 2, 2, marks=pytest.mark.large_on_jax),
+        ((32, 64), 36, 3, 3),
+    ],
 )
 def test_outputs_equal_those_of_transformers(shape, width, depth, heads):
     torch = pytest.importorskip("torch", reason="torch is in the dev extra")

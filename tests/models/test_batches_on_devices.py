@@ -7,6 +7,8 @@ import pytest
 
 from drivers import batches_on_devices, many_devices
 
+# On JAX test_device_batches shows the same without a process of its own.
+pytestmark = pytest.mark.large_on_jax
 KIND = {"tensorflow": "mirrored", "jax": "data_parallel"}.get(keras.backend.backend())
 
 

@@ -82,6 +82,7 @@ def softmax(logits):
     return np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
 
 
+@pytest.mark.large_on_jax
 def test_probabilities_of_features_after_predict_of_waveforms(tmp_path):
     model = ASiTClassifier(tiny_backbone(num_layers=1), 3)
     waves = waveforms(2, 1)[:, 0]

@@ -250,6 +250,7 @@ def test_row_6_heads_of_the_presets():
 
 
 @pytest.mark.parametrize(("width", "of_text"), [(384, 3), (768, 6)])
+@pytest.mark.large_on_jax
 def test_row_6_heads_of_the_text(width, of_text):
     """At the widths of small and base: attention is another than with twice as many."""
     x = np.random.default_rng(0).normal(size=(2, 32, 32)).astype("float32")
@@ -381,6 +382,7 @@ def test_row_18_freezing_is_an_option():
     assert model.options["freeze_output_steps"] == 5  # test_pretrainer: it works
 
 
+@pytest.mark.large_on_jax
 def test_row_19_stochastic_depth():
     for profile in PROFILES:
         backbone = tiny_backbone(num_layers=3)

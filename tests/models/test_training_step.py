@@ -178,7 +178,13 @@ def test_the_gradient_norm_is_that_of_the_loss():
     np.testing.assert_allclose(np.sqrt(moved) / 0.1, norm, rtol=1e-3)
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        pytest.param("mixed_bfloat16", marks=pytest.mark.large),
+        "mixed_float16",
+    ],
+)
 def test_half_precision_learns(policy):
     """By the policy that layers have where none is given, as Keras' guides set it."""
     former = keras.config.dtype_policy()
@@ -205,6 +211,7 @@ def test_half_precision_learns(policy):
     assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer) == scales
 
 
+@pytest.mark.large_on_jax
 def test_student_views_share_the_pass_of_the_teacher():
     """Copies with the same mask are as one; their losses are means over the copies."""
     one = pretrainer(corruption_layer=LoudPixels())

@@ -277,6 +277,7 @@ def asit_quickstart(folder, *arguments, tensorflow="installed"):
     return done.stdout.splitlines()
 
 
+@pytest.mark.large_on_jax
 def test_the_program_chooses_the_backend(tmp_path):
     """Whatever KERAS_BACKEND says. The manifest ends the run before it begins."""
     manifest = tmp_path / "m.csv"

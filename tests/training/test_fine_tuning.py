@@ -55,6 +55,7 @@ def same(one, other):
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
+@pytest.mark.large
 def test_runs_with_the_same_seed_and_weights_are_equal_to_the_bit(tuning, clips):
     weights = new_backbone(seed=7)
     before = values(weights.weights)
@@ -106,6 +107,7 @@ def test_weights_of_a_pretrainers_teacher_are_trained(tuning, clips):
     assert not same(trained_weights, values(weights.weights))
 
 
+@pytest.mark.large
 def test_a_run_has_its_steps_whatever_the_number_of_clips(tuning, clips):
     for few in (clips, clips.take([0, 1, 2])):
         classifier, history = tuning.run(few)
@@ -113,6 +115,7 @@ def test_a_run_has_its_steps_whatever_the_number_of_clips(tuning, clips):
         assert set(history) == {"loss", "accuracy"}
 
 
+@pytest.mark.large_on_jax
 def test_tones_are_learned(tuning, clips):
     classifier, history = tuning.run(clips)
     assert history["loss"][-1] < 0.5 * history["loss"][0]

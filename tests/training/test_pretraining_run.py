@@ -102,6 +102,7 @@ def test_a_manifest_by_its_path(paths, tmp_path, given_to_fit):
     assert next(iter(views)).shape[0] == len(paths)
 
 
+@pytest.mark.large_on_jax
 def test_a_broken_clip_is_named_though_the_epoch_is_not_finished(paths):
     """One step of a pass of forty; clips are read ahead of it."""
     Path(paths[0]).write_text("not audio")
@@ -144,6 +145,7 @@ def test_gradients_are_clipped_as_the_profile_does(
     assert pretrainer.optimizer.clipnorm == of_each
 
 
+@pytest.mark.large_on_jax
 def test_momentum_follows_the_minutes(paths, monkeypatch):
     """Three steps an epoch; after the first step, each spends a tenth."""
 
