@@ -81,6 +81,18 @@ def sum_over_replicas(x):
     return context.all_reduce("sum", x) if context else x
 
 
+def on_the_first(tensors):
+    """Tensors on the first replica, zeros of them on the others; all without replicas.
+
+    What is not finite stays so on every replica.
+    """
+    context = _context()
+    if context is None:
+        return tensors
+    is_first = ops.equal(context.replica_id_in_sync_group, 0)
+    return [x * ops.cast(is_first, x.dtype) for x in tensors]
+
+
 @keras.saving.register_keras_serializable("keras_asit")
 class ReplicaSeedGenerator(keras.random.SeedGenerator):
     """A `keras.random.SeedGenerator` whose draws differ between replicas.

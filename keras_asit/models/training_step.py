@@ -74,9 +74,11 @@ def _stateful_step(model, data):
         return {"gradients": gradients, **found}
 
     found = _sum_over_parts(model, batch, differentiate)
-    gradients = _mean_over_replicas(found["gradients"])
+    gradients = replicas.sum_over_replicas(found["gradients"])
     parts = _mean_over_replicas(found["parts"])
     norm, finite = _norm(gradients, scale, parts)
+    # The optimiser sums over the replicas again, after it has clipped.
+    gradients = replicas.on_the_first(gradients)
     _update_where(finite, model.optimizer, gradients, variables)
     clips = ops.shape(views)[0]
     model.finish_step(parts, found["statistics"], clips, norm, finite)
@@ -130,7 +132,10 @@ def _functional_step(model, state, data):
 
     found, others = _sum_over_parts(model, batch, differentiate, others)
     norm, finite = _norm(found["gradients"], scale, found["parts"])
-    new = model.optimizer.stateless_apply(optimizer, found["gradients"], trainable)
+    gradients = found["gradients"]
+    if _skips_by_itself(model.optimizer):
+        gradients = _not_finite_where_not(finite, gradients)
+    new = model.optimizer.stateless_apply(optimizer, gradients, trainable)
     if not _skips_by_itself(model.optimizer):
         new = keras.tree.map_structure(
             lambda new, old: ops.where(finite, new, old), new, (trainable, optimizer)
@@ -203,7 +208,7 @@ def _sum_over_parts(model, batch, differentiate, *state):
 
     def add(i, sums_and_state):
         sums, *state = sums_and_state
-        part = keras.tree.map_structure(lambda x: x[i], parts)
+        part = keras.tree.map_structure(lambda x: x[:, i], parts)
         found = differentiate(part, *state)
         found, *state = found if state else (found,)
         return keras.tree.map_structure(ops.add, sums, found), *state
@@ -213,7 +218,11 @@ def _sum_over_parts(model, batch, differentiate, *state):
 
 
 def _cut(x, number):
-    """`(B, ...)` -> `(number, B / number, ...)`."""
+    """`(B, ...)` -> `(B / number, number, ...)`.
+
+    Part i has clips i, i + number and so on, so that devices that share a batch share each part
+    of it.
+    """
     if x.shape[0] is not None and x.shape[0] % number:
         raise ValueError(
             "Expected batches that gradient_accumulation_steps divides. Received: a "
@@ -221,14 +230,11 @@ def _cut(x, number):
             "Choose another batch_size, and leave a smaller last batch out "
             "(drop_remainder=True)"
         )
-    return ops.reshape(x, (number, -1, *x.shape[1:]))
+    return ops.reshape(x, (-1, number, *x.shape[1:]))
 
 
 def _mean_over_replicas(values):
-    """What each replica has of the global batch, the same on every replica.
-
-    Of gradients their sum is that of the batch, and the optimiser sums them again.
-    """
+    """What all replicas have of the global batch, of values that are means over it."""
     number = replicas.count()
     if number == 1:
         return values
@@ -238,15 +244,20 @@ def _mean_over_replicas(values):
 
 def _norm(gradients, scale, parts):
     """The norm of the gradient of the global batch, and whether the step is finite."""
-    if not isinstance(scale, float):  # of a LossScaleOptimizer
+    if not (isinstance(scale, float) and scale == 1.0):
         gradients = [ops.cast(g, "float32") / scale for g in gradients]
-    norm = replicas.count() * ops.sqrt(ops.sum(sums_of_squares(gradients)))
+    norm = ops.sqrt(ops.sum(sums_of_squares(gradients)))
     return norm, ops.isfinite(norm + sum(parts.values()))
 
 
 def _skips_by_itself(optimizer):
     """Such an optimiser must see what is not finite, to lower its scale."""
     return isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+
+
+def _not_finite_where_not(finite, gradients):
+    """So that an optimiser that looks at the gradients alone skips the step too."""
+    return [ops.where(finite, g, ops.cast(float("nan"), g.dtype)) for g in gradients]
 
 
 def _update_where(finite, optimizer, gradients, variables):
@@ -257,6 +268,7 @@ def _update_where(finite, optimizer, gradients, variables):
 
     backend = keras.backend.backend()
     if _skips_by_itself(optimizer):
+        gradients = _not_finite_where_not(finite, gradients)
         update()
     elif backend == "torch":
         if finite:
