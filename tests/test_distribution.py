@@ -160,3 +160,16 @@ def test_balanced_center_is_that_of_the_whole_batch(runs):
     for found in runs["many"][0]["balanced_center"]:
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
     assert np.abs(expected - center).max() > 1e-3
+
+
+@only_replicas
+def test_any_optimizer_clips_the_gradient_of_the_whole_batch(runs):
+    if runs["kind"] != "mirrored":
+        pytest.skip("shown of two replicas in one process")
+    _, gradients = three_steps.center_and_logits()
+    whole = gradients.sum(axis=(0, 1))
+    assert np.linalg.norm(whole) > 0.1
+    for found in runs["many"][0]["clipped"]:
+        np.testing.assert_allclose(
+            found, -0.01 * whole / np.linalg.norm(whole), rtol=1e-4
+        )

@@ -20,16 +20,16 @@ class Doctor(keras.callbacks.Callback):
     measured inside the compiled step; here they are read now and then, so that the
     device need not wait in every step.
 
-    A step whose loss or gradient is not finite changes nothing, and is counted. After
-    `patience` of them in a row training stops, with the names of the batch's clips
-    where the dataset knows them. A sickness that all readings of `persistence` steps
-    show is warned of once, with what to change.
+    A step whose loss or gradient is not finite changes nothing, and is counted. Where a
+    reading finds `patience` of them in a row or more training stops, with the names of
+    the batch's clips where the dataset knows them. A sickness that all readings of
+    `persistence` steps show is warned of once, with what to change.
 
     At the end of an epoch `logs` get the means of the readings, as `doctor/...`:
     `keras_asit.models.vitals.names` tells them. Beside those: `doctor/skipped_steps`
-    of the whole run, `doctor/clips_per_second`, and `doctor/data_wait`, the share of
-    the time in which training waited for a batch (not on TensorFlow with
-    `steps_per_execution`). What was not measured in an epoch is NaN.
+    of the whole run, `doctor/clips_per_second`, all batches taken for full, and
+    `doctor/data_wait`, the share of the time in which training waited for a batch (not
+    on TensorFlow with `steps_per_execution`). What was not measured in an epoch is NaN.
 
     Args:
         every: Steps from one reading to the next.
@@ -68,6 +68,7 @@ class Doctor(keras.callbacks.Callback):
         passes = getattr(self.dataset, "passes", None)
         self._batches = passes.next if passes else 0  # of the dataset, before the next
         self._steps, self._since, self._timed_from = 0, {}, 0
+        self._batch = 0  # clips of the largest one that was read
         self.sickness = {}
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -97,11 +98,12 @@ class Doctor(keras.callbacks.Callback):
         if self._readings:
             means = np.mean([list(signs.values()) for signs in self._readings], axis=0)
             found = dict(zip(names, map(float, means)))
-        clips, timed = found.pop("clips"), self._in_epoch - self._timed_from
+        del found["clips"]
+        timed = self._in_epoch - self._timed_from
         self._timed_from = 0
         found["skipped_steps"] = _number(self.model.skipped_steps)
-        is_timed = timed > 0
-        found["clips_per_second"] = clips * timed / seconds if is_timed else np.nan
+        is_timed, clips = timed > 0, self._batch * timed
+        found["clips_per_second"] = clips / seconds if is_timed and clips else np.nan
         if self._waited is not None:
             waited = (self._wait() - self._waited) / seconds
             found["data_wait"] = waited if is_timed else np.nan
@@ -121,6 +123,7 @@ class Doctor(keras.callbacks.Callback):
         values = ops.convert_to_numpy(model.vitals).astype(float)
         signs = dict(zip(model.vital_names, values))
         self._readings.append(signs)
+        self._batch = max(self._batch, signs["clips"])
         self._judge(diagnose(signs, self._sizes))
 
     def _judge(self, found):

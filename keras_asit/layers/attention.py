@@ -43,18 +43,22 @@ def attention(qkv, num_heads):
 @ops.custom_gradient
 def _softmax_attention(query, key, value):
     """`softmax(q k') v` of `(B, H, N, D / H)`, q scaled already."""
-    scores = ops.matmul(query, ops.swapaxes(key, -1, -2))
-    weights = ops.softmax(ops.cast(scores, "float32"), axis=-1)
+
+    def wide(x):
+        return ops.cast(x, "float32")
+
+    scores = wide(ops.matmul(query, ops.swapaxes(key, -1, -2)))
+    weights = ops.softmax(scores, axis=-1)
     weights = ops.cast(weights, value.dtype)
     mixed = ops.matmul(weights, value)
 
     def gradient(*args, upstream=None):
         d_mixed = args[0] if upstream is None else upstream  # by name on torch
         d_value = ops.matmul(ops.swapaxes(weights, -1, -2), d_mixed)
-        d_weights = ops.matmul(d_mixed, ops.swapaxes(value, -1, -2))
+        d_weights = wide(ops.matmul(d_mixed, ops.swapaxes(value, -1, -2)))
         # sum(weights d_weights) over keys is sum(mixed d_mixed) over the head's width.
-        shared = ops.sum(mixed * d_mixed, axis=-1, keepdims=True)
-        d_scores = weights * (d_weights - shared)
+        shared = ops.sum(wide(mixed) * wide(d_mixed), axis=-1, keepdims=True)
+        d_scores = ops.cast(wide(weights) * (d_weights - shared), query.dtype)
         d_query = ops.matmul(d_scores, key)
         d_key = ops.matmul(ops.swapaxes(d_scores, -1, -2), query)
         return d_query, d_key, d_value

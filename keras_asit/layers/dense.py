@@ -46,4 +46,4 @@ def by_rows(layer, x):
     TensorFlow then adds the bias within the product, rather than in a pass of its own.
     """
     rows = layer(ops.reshape(x, (-1, x.shape[-1])))
-    return ops.reshape(rows, (-1, *x.shape[1:-1], rows.shape[-1]))
+    return ops.reshape(rows, (-1, *ops.shape(x)[1:-1], layer.units))

@@ -65,7 +65,7 @@ def dense_of_gelu(layer, x):
         return by_rows(layer, gelu(x))
     kernel, bias = ops.cast(layer.kernel, x.dtype), ops.cast(layer.bias, x.dtype)
     rows = _dense_of_gelu(ops.reshape(x, (-1, x.shape[-1])), kernel, bias)
-    return ops.reshape(rows, (-1, *x.shape[1:-1], layer.units))
+    return ops.reshape(rows, (-1, *ops.shape(x)[1:-1], layer.units))
 
 
 @ops.custom_gradient

@@ -1,4 +1,4 @@
-"""Whether the devices can share every batch evenly, told before the first step.
+"""Whether devices and parts of a step share every batch evenly, told before the first.
 
 What a backend makes of a batch that they cannot share is an error of many lines (JAX),
 or a replica with no clips at all (TensorFlow).
@@ -29,10 +29,12 @@ def checked_fit(model, x, args, kwargs):
         `x` and `kwargs` to use: a generator is looked at as it runs.
 
     Raises:
-        ValueError: For a batch that the number of devices does not divide; for a
+        ValueError: For a batch that the number of devices, times
+            `gradient_accumulation_steps`, does not divide; for a
             dataset of a tf.data service where several processes train.
     """
-    if _devices(model) == 1:
+    parts = getattr(model, "gradient_accumulation_steps", 1)
+    if _devices(model) == parts == 1:
         return x, kwargs
     given = _bound(keras.Model.fit, model, x, args, kwargs)
     batch_size = given.get("batch_size")
@@ -42,13 +44,15 @@ def checked_fit(model, x, args, kwargs):
     part = given.get("validation_split")
     if part and validation is None and _is_array(x):
         clips = math.floor(_length(x) * (1.0 - part))
-        _check_clips(model, clips, size, given.get("steps_per_epoch"), epochs)
+        steps = given.get("steps_per_epoch")
+        _check_clips(_local_devices(model), parts, clips, size, steps, epochs)
         left = _length(x) - clips
         size = given.get("validation_batch_size") or batch_size
-        _check_clips(model, left, size, given.get("validation_steps"), epochs)
+        steps = given.get("validation_steps")
+        _check_clips(_local_devices(model), 1, left, size, steps, epochs)
         return x, kwargs
-    x = _checked(model, x, batch_size, given.get("steps_per_epoch"), epochs)
-    if validation is not None:
+    x = _checked(model, x, batch_size, given.get("steps_per_epoch"), epochs, parts)
+    if validation is not None and _devices(model) > 1:
         inputs = keras.utils.unpack_x_y_sample_weight(validation)[0]
         size = given.get("validation_batch_size") or batch_size
         steps = given.get("validation_steps")
@@ -90,33 +94,36 @@ def _local_devices(model):
     return distribution.batch_parts() // distribution.share_of_process()[1]
 
 
-def _checked(model, x, batch_size, steps, epochs):
+def _checked(model, x, batch_size, steps, epochs, parts=1):
     """What to use as `x`, once its batches are known to divide; see `checked_fit`."""
     passes = getattr(x, "passes", None)
     if passes is not None:
-        _check_passes(model, passes)
+        _check_passes(model, passes, parts)
     elif _is_array(x):
-        _check_clips(model, _length(x), batch_size, steps, epochs)
+        devices = _local_devices(model)
+        _check_clips(devices, parts, _length(x), batch_size, steps, epochs)
     elif _is_tf_dataset(x):
-        return _checked_tf_dataset(model, x)
+        return _checked_tf_dataset(model, x, parts)
     elif isinstance(x, keras.utils.PyDataset):
-        _check_py_dataset(model, x)
+        _check_py_dataset(model, x, parts)
     elif isinstance(x, types.GeneratorType):
-        return _checked_generator(model, x)
+        return _checked_generator(model, x, parts)
     elif x is not None and hasattr(x, "__iter__") and not hasattr(x, "__next__"):
-        _check(_local_devices(model), _size_of(next(iter(x), None)), "a first batch")
+        first = _size_of(next(iter(x), None))
+        _check(_local_devices(model), parts, first, "a first batch")
     return x
 
 
-def _check_passes(model, passes):
+def _check_passes(model, passes, parts):
     """A dataset of this library knows its batches."""
     if keras.backend.backend() == "tensorflow" and not passes.is_repeatable:
         check_service(replicas.workers(model.distribute_strategy))
-    _check(_devices(model), passes.batch_size, "a batch_size")
+    _check(_devices(model), parts, passes.batch_size, "a batch_size")
     rest = len(passes.examples.sampler) % passes.batch_size
     if not passes.all_are_full:
         _check(
             _devices(model),
+            parts,
             rest,
             "a last batch",
             "Make the dataset with drop_remainder=True, or for evaluation with "
@@ -124,34 +131,35 @@ def _check_passes(model, passes):
         )
 
 
-def _check_clips(model, clips, batch_size, steps, epochs):
+def _check_clips(devices, parts, clips, batch_size, steps, epochs):
     """Arrays are cut as Keras does it."""
     size = batch_size or (math.ceil(clips / steps) if steps else 32)
     full, rest = divmod(clips, size)
-    devices = _local_devices(model)
     if full:
-        _check(devices, size, "a batch_size" if batch_size else "default batches")
+        _check(
+            devices, parts, size, "a batch_size" if batch_size else "default batches"
+        )
     is_reached = not steps or steps * epochs > full
     if rest and is_reached:
-        fitting = full * size + rest // devices * devices
+        fitting = full * size + rest // (devices * parts) * devices * parts
         advice = f"Leave out the last {clips - fitting} of the {clips} clips"
-        _check(devices, rest, "a last batch", advice)
+        _check(devices, parts, rest, "a last batch", advice)
 
 
-def _check_py_dataset(model, x):
+def _check_py_dataset(model, x, parts):
     """Its first batch, and its last one, which may be smaller."""
     devices, number = _local_devices(model), x.num_batches
-    _check(devices, _size_of(x[0]), "a first batch")
+    _check(devices, parts, _size_of(x[0]), "a first batch")
     if number is not None and number > 1:
-        _check(devices, _size_of(x[number - 1]), "a last batch")
+        _check(devices, parts, _size_of(x[number - 1]), "a last batch")
 
 
-def _checked_generator(model, x):
+def _checked_generator(model, x, parts):
     """The generator; every batch is looked at before its step, the first one now."""
     devices = _local_devices(model)
 
     def looked_at(what, batch):
-        _check(devices, _size_of(batch), what)
+        _check(devices, parts, _size_of(batch), what)
         return batch
 
     def batches():
@@ -163,18 +171,18 @@ def _checked_generator(model, x):
     return batches()
 
 
-def _checked_tf_dataset(model, x):
+def _checked_tf_dataset(model, x, parts):
     """The dataset; where its batches differ in size each is looked at in the graph."""
     import tensorflow as tf
 
     devices = _devices(model) if _is_shared_out_by_keras() else _local_devices(model)
     size = tf.nest.flatten(x.element_spec)[0].shape[:1]
     if size.rank and size[0] is not None:
-        _check(devices, size[0], "batches")
+        _check(devices, parts, size[0], "batches")
         return x
     for batch in x.take(1):
-        _check(devices, _size_of(batch), "a first batch")
-    return _checked_in_graph(x, devices)
+        _check(devices, parts, _size_of(batch), "a first batch")
+    return _checked_in_graph(x, devices, parts)
 
 
 def _is_shared_out_by_keras():
@@ -183,16 +191,16 @@ def _is_shared_out_by_keras():
     return strategy is None or strategy.auto_shard_dataset
 
 
-def _checked_in_graph(x, devices):
+def _checked_in_graph(x, devices, parts):
     """A filter that lets all pass: what it is put on keeps its batches and length."""
     import tensorflow as tf
 
     def divides(*batch):
         size = tf.shape(tf.nest.flatten(batch)[0])[0]
-        text = tf.strings.format(_message(devices, "a batch of {} clips", ""), size)
-        with tf.control_dependencies(
-            [tf.debugging.Assert(size % devices == 0, [text])]
-        ):
+        message = _message(devices, parts, "a batch of {} clips", "")
+        is_whole = size % (devices * parts) == 0
+        text = tf.strings.format(message, size)
+        with tf.control_dependencies([tf.debugging.Assert(is_whole, [text])]):
             return tf.identity(True)
 
     looked_at, length = x.filter(divides), x.cardinality()
@@ -201,25 +209,28 @@ def _checked_in_graph(x, devices):
     return looked_at.apply(tf.data.experimental.assert_cardinality(length))
 
 
-def _check(devices, size, what, advice=""):
-    if size is not None and size % devices:
-        raise ValueError(_message(devices, f"{what} of {size} clips", advice))
+def _check(devices, parts, size, what, advice=""):
+    if size is not None and size % (devices * parts):
+        raise ValueError(_message(devices, parts, f"{what} of {size} clips", advice))
 
 
-def _message(devices, received, advice):
+def _message(devices, parts, received, advice):
     """What is wrong with a batch.
 
     Args:
         devices: How many share it.
+        parts: Of how many steps of accumulation.
         received: What it is.
         advice: What to do; by default the usual.
     """
     advice = advice or (
-        f"Choose a batch_size that is a multiple of {devices}, and leave a smaller "
-        "last batch out (drop_remainder=True)"
+        f"Choose a batch_size that is a multiple of {devices * parts}, and leave a "
+        "smaller last batch out (drop_remainder=True)"
     )
+    sharers = [f"{devices} devices"] * (devices > 1)
+    sharers += [f"gradient_accumulation_steps={parts}"] * (parts > 1)
     return (
-        f"Expected batches that {devices} devices can share evenly. Received: "
+        f"Expected batches that {' and '.join(sharers)} can share evenly. Received: "
         f"{received}. {advice}"
     )
 

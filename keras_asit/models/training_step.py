@@ -220,8 +220,8 @@ def _sum_over_parts(model, batch, differentiate, *state):
 def _cut(x, number):
     """`(B, ...)` -> `(B / number, number, ...)`.
 
-    Part i has clips i, i + number and so on, so that devices that share a batch share each part
-    of it.
+    Part i has clips i, i + number and so on, so that devices that share a batch share
+    each part of it.
     """
     if x.shape[0] is not None and x.shape[0] % number:
         raise ValueError(

@@ -43,11 +43,14 @@ def moments(tokens):
         tokens: `(N, 1 + P, D)`, class token first.
 
     Returns:
-        A dict of float32 sums: of the rows, of their outer products, their number.
+        A dict of float32 sums: of the rows, of their squares and of their outer
+        products, their number.
     """
     rows = ops.mean(ops.cast(tokens[:, 1:], "float32"), axis=1)
     return {
         "rows": ops.sum(rows, axis=0),
+        # Apart from the products, which a GPU may take in TF32.
+        "squares": ops.sum(ops.square(rows), axis=0),
         "products": ops.matmul(ops.transpose(rows), rows),
         "number": ops.cast(ops.shape(rows)[0], "float32"),
     }
@@ -57,6 +60,7 @@ def empty_moments(width):
     """`moments` of no clips."""
     return {
         "rows": ops.zeros((width,), "float32"),
+        "squares": ops.zeros((width,), "float32"),
         "products": ops.zeros((width, width), "float32"),
         "number": ops.zeros((), "float32"),
     }
@@ -74,7 +78,8 @@ def spread(moments):
     """
     mean = moments["rows"] / moments["number"]
     covariance = moments["products"] / moments["number"] - ops.outer(mean, mean)
-    trace = ops.maximum(ops.trace(covariance), 0.0)
+    variances = moments["squares"] / moments["number"] - ops.square(mean)
+    trace = ops.maximum(ops.sum(variances), 0.0)
     rank = ops.square(trace) / ops.maximum(ops.sum(ops.square(covariance)), 1e-20)
     return ops.sqrt(trace / mean.shape[0]), rank
 

@@ -52,6 +52,13 @@ def test_diagnosis(changed, found, advice):
     assert advice in "".join(diagnosis.values())
 
 
+@pytest.mark.parametrize(("usage", "found"), [(1.386, []), (0.2, ["few classes"])])
+def test_four_clips_cannot_use_more_classes_than_four(usage, found):
+    signs = {**HEALTHY, **HEAD, "global_usage": usage, "clips": 4}
+    names = [f"global: {name}" for name in found]
+    assert list(diagnose(signs, {"global": 8192})) == names
+
+
 def test_a_run_without_heads_has_features_alone():
     assert diagnose(HEALTHY, {}) == {}
     assert list(diagnose({**HEALTHY, "feature_std": 0.0}, {})) == ["flat"]

@@ -134,6 +134,7 @@ def on_many_devices(kind):
             found |= draws_of_replicas(strategy)
         if kind == "mirrored":
             found["balanced_center"] = balanced_center_of_replicas(strategy)
+            found["clipped"] = clipped_step_of_replicas(strategy)
     return found
 
 
@@ -160,6 +161,30 @@ def balanced_center_of_replicas(strategy):
         return losses.balanced_center(center, use / 12, 0.04)
 
     return np.stack([x.numpy() for x in strategy.run(update).values])
+
+
+def clipped_step_of_replicas(strategy):
+    """A variable after a step of Keras' SGD, clipped, as `training_step` takes it."""
+    import keras
+    import tensorflow as tf
+
+    from keras_asit import replicas
+
+    _, gradients = center_and_logits()
+    with strategy.scope():
+        variable = keras.Variable(np.zeros(8, "float32"))
+        optimizer = keras.optimizers.SGD(1.0, global_clipnorm=0.01)
+        optimizer.build([variable])
+
+    @tf.function
+    def step():
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        mine = tf.reduce_sum(tf.gather(gradients, replica), axis=0)
+        whole = replicas.sum_over_replicas([mine])
+        optimizer.apply(replicas.on_the_first(whole), [variable])
+
+    strategy.run(step)
+    return np.stack(copies(variable))
 
 
 def draws_of_replicas(strategy):

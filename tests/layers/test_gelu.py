@@ -1,3 +1,4 @@
+import functools
 import math
 
 import keras
@@ -6,6 +7,7 @@ import pytest
 from keras import ops
 
 from gradients import gradients_of
+from keras_asit.layers.dense import by_rows
 from keras_asit.layers.gelu import dense_of_gelu, gelu
 
 X = np.linspace(-6, 6, 49).astype("float32").reshape(7, 7)
@@ -99,3 +101,19 @@ def test_a_quantised_layer_behind_it_is_called_as_it_is():
         ops.convert_to_numpy(dense_of_gelu(layer, X)),
         ops.convert_to_numpy(layer(gelu(X))),
     )
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="only TensorFlow has unknown sizes"
+)
+def test_tokens_of_unknown_number():
+    import tensorflow as tf
+
+    layer = dense()
+    signature = [tf.TensorSpec((None, None, 7))]
+    for function in (dense_of_gelu, by_rows):
+        of_layer = functools.partial(function, layer)
+        traced = tf.function(of_layer, input_signature=signature)
+        found = traced(X[None])
+        assert found.shape == (1, 7, 3)
+        np.testing.assert_allclose(found, function(layer, X[None]), rtol=1e-5)

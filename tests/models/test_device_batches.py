@@ -119,6 +119,26 @@ def test_what_divides_is_taken_as_it_is(name):
     assert checked_fit(None, x, (), arguments) == (x, arguments)
 
 
+def test_parts_of_a_step_count_too(monkeypatch):
+    """Of what is trained on, not of what is validated on; also on one device."""
+    model = types.SimpleNamespace(gradient_accumulation_steps=2)
+    expected = (
+        "that 4 devices and gradient_accumulation_steps=2 can share.*multiple of 8"
+    )
+    with pytest.raises(ValueError, match=expected):
+        checked_fit(model, Batches(12, 8), (), {})
+    with pytest.raises(ValueError, match=r"batch of 4 clips\. Leave out the last 4"):
+        checked_fit(model, clips(20), (), {"batch_size": 8})
+    arguments = {"batch_size": 8, "validation_data": (clips(12), None)}
+    checked_fit(model, clips(16), (), arguments)
+    for name in ("_devices", "_local_devices"):
+        monkeypatch.setattr(device_batches, name, lambda model: 1)
+    with pytest.raises(ValueError, match="that gradient_accumulation_steps=2 can sh"):
+        checked_fit(model, clips(7), (), {"batch_size": 4})
+    arguments = {"batch_size": 4, "validation_data": (clips(3), None)}
+    checked_fit(model, clips(8), (), arguments)
+
+
 def test_arguments_may_be_positional():
     with pytest.raises(ValueError, match="batch_size of 6 clips"):
         checked_fit(None, clips(24), (None, 6), {})

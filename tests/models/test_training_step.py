@@ -167,15 +167,41 @@ def test_vital_signs_are_those_of_numpy(whole):
     assert found["gradient_norm"] > 0
 
 
-def test_the_gradient_norm_is_that_of_the_loss():
+@pytest.mark.parametrize(
+    "factor", [None, pytest.param(64.0, marks=pytest.mark.large_on_jax)]
+)
+def test_the_gradient_norm_is_that_of_the_loss(factor):
     """Descent without momentum moves the weights by rate times norm."""
-    model = pretrainer(keras.optimizers.SGD(0.1))
+    model = pretrainer(keras.optimizers.SGD(0.1, loss_scale_factor=factor))
     before = values(model.trainable_variables)
     steps(model, [clean_views(CLIPS)])
     after = values(model.trainable_variables)
     moved = sum(((a - b).astype("float64") ** 2).sum() for a, b in zip(after, before))
     norm = dict(zip(model.vital_names, values([model.vitals])[0]))["gradient_norm"]
     np.testing.assert_allclose(np.sqrt(moved) / 0.1, norm, rtol=1e-3)
+
+
+@pytest.mark.large_on_jax
+def test_a_loss_that_is_not_finite_lowers_the_scale_alone(monkeypatch):
+    """Also where all gradients are finite, which is all that such an optimizer sees."""
+
+    def forward(*args, **kwargs):
+        parts, statistics = whole_forward(*args, **kwargs)
+        return {name: loss + np.inf for name, loss in parts.items()}, statistics
+
+    whole_forward = objective.forward
+    monkeypatch.setattr(objective, "forward", forward)
+    optimizer = keras.optimizers.LossScaleOptimizer(
+        keras.optimizers.SGD(0.1), initial_scale=8.0
+    )
+    model = pretrainer(optimizer)
+    before = values(model.trainable_variables)
+    steps(model, [clean_views(CLIPS)])
+    for old, new in zip(before, values(model.trainable_variables), strict=True):
+        np.testing.assert_array_equal(new, old)
+    assert number(optimizer.dynamic_scale) == 4.0
+    assert number(model.skipped_steps) == 1
+    assert number(model.steps_done) == 0
 
 
 @pytest.mark.parametrize(
