@@ -5,10 +5,10 @@ variables by their number, and `meta`, a text in JSON.
 """
 
 import contextlib
+import errno
 import json
 import re
 import warnings
-import zipfile
 from pathlib import Path
 
 import keras
@@ -20,6 +20,7 @@ from keras_asit import whole_files
 FORMAT = "keras_asit checkpoint, version 1"
 _FILE = re.compile(r"step-(\d{10,})\.ckpt")
 _META = "meta"
+_COUNTER = re.compile(r"_\d+(?=[/_]|$)")
 
 
 class DamagedCheckpoint(ValueError):
@@ -47,6 +48,32 @@ def variables_of(model):
     return [*model.variables, *model.optimizer.variables]
 
 
+def seed_states(model):
+    """What a model's random generators draw from: variables that are no weights."""
+    weights = {id(variable) for variable in model.weights}
+    return [v for v in model.variables if id(v) not in weights]
+
+
+def identity_of(model):
+    """For the meta data: what a state is of, but for the counters in Keras' names.
+
+    The scopes of an optimizer's variables depend on where it was built: they are left
+    out.
+    """
+    optimizers = [model.optimizer]
+    if hasattr(model.optimizer, "inner_optimizer"):
+        optimizers.append(model.optimizer.inner_optimizer)
+    variables = variables_of(model)
+    names = [variable.path for variable in variables]
+    first = len(model.variables)
+    names[first:] = [name.rsplit("/", 1)[-1] for name in names[first:]]
+    types = [keras.backend.standardize_dtype(v.dtype) for v in variables]
+    return {
+        "optimizer": " of ".join(type(each).__name__ for each in optimizers),
+        "variables": [[_COUNTER.sub("", n), d] for n, d in zip(names, types)],
+    }
+
+
 def values_of(variables):
     """Copies of the values, as numpy: the next step may write where they lie now.
 
@@ -69,29 +96,48 @@ def _of_jax(value):
     return np.array(multihost_utils.process_allgather(value, tiled=True))
 
 
-def assign(variables, values, source):
-    """Gives the variables values; none where one does not fit.
+def check(model, meta, values, source):
+    """Raises where a checkpoint is of another model or optimizer.
 
     Args:
-        variables: Of `variables_of`.
+        model: A compiled `keras.Model`.
+        meta: Dict, with that of `identity_of`; older ones have shapes alone.
         values: List of arrays.
-        source: What the values are of, for errors.
+        source: What they are of, for errors.
 
     Raises:
-        ValueError: where their number or a shape is another.
+        ValueError: where the optimizer, the number of variables, a name, a type or a
+            shape is another.
     """
-    expected = [tuple(variable.shape) for variable in variables]
-    received = [value.shape for value in values]
-    if expected != received:
-        both = zip([variable.path for variable in variables], expected, received)
-        other = [f"{p} {one}, received {two}" for p, one, two in both if one != two]
-        counts = f"{len(expected)} variables, received {len(received)}"
+    mine, variables = identity_of(model), variables_of(model)
+    its = {**mine, **{name: meta[name] for name in mine if name in meta}}
+    if mine["optimizer"] != its["optimizer"]:
+        difference = f"{mine['optimizer']}, received {its['optimizer']}"
+    else:
+        expected = [
+            f"{name} {tuple(variable.shape)} {dtype}"
+            for (name, dtype), variable in zip(mine["variables"], variables)
+        ]
+        received = [
+            f"{name} {value.shape} {dtype}"
+            for (name, dtype), value in zip(its["variables"], values)
+        ]
+        both = zip(expected, received)
+        others = (f"{one}, received {two}" for one, two in both if one != two)
+        counts = f"{len(variables)} variables, received {len(values)}"
+        same = len(variables) == len(values)
+        difference = next(others, "" if same else counts)
+    if difference:
         raise ValueError(
             f"Expected in {source} the state of this model and optimizer: "
-            f"{(other or [counts])[0]}. Resume with those that the run began with, or "
-            "name another folder"
+            f"{difference}. Resume with those that the run began with, or name "
+            "another folder"
         )
-    for variable, value in zip(variables, values):
+
+
+def assign(variables, values):
+    """Gives variables values that fit them."""
+    for variable, value in zip(variables, values, strict=True):
         if value.dtype.kind == "V":  # bfloat16, which numpy does not know
             value = value.view(np.dtype(variable.dtype))
         variable.assign(value)
@@ -115,19 +161,25 @@ def write(directory, step, values, meta):
     text = json.dumps({"format": FORMAT, "step": step, **meta})
     arrays = {str(number): value for number, value in enumerate(values)}
     part = path.with_suffix(".part")
+    for left in directory.glob("step-*.part"):  # by a run that was killed
+        left.unlink(missing_ok=True)
     with whole_files.replacing(path, part, durable=True), open(part, "wb") as file:
         np.savez(file, **arrays, **{_META: np.array(text)})
     return path
 
 
-def remove_old(directory, keep):
-    """Leaves the newest checkpoints, and nothing of one that was not finished.
+def remove_old(directory, keep, newest):
+    """Leaves the newest checkpoints of a run.
+
+    Files of later steps are of another run, or damaged: they do not count, and stay.
 
     Args:
         directory: The folder.
         keep: How many stay.
+        newest: Step of the one that was just written.
     """
-    for path in [*paths_in(directory)[keep:], *Path(directory).glob("step-*.part")]:
+    done = [path for path in paths_in(directory) if step_of(path) <= newest]
+    for path in done[keep:]:
         path.unlink(missing_ok=True)
 
 
@@ -143,9 +195,13 @@ def paths_in(directory):
             f"Expected the folder of a Checkpoint. Received: {directory}, a file"
         )
     found = directory.iterdir() if directory.is_dir() else ()
-    found = [(_FILE.fullmatch(path.name), path) for path in found]
-    found = [(int(match[1]), path) for match, path in found if match]
-    return [path for _, path in sorted(found, reverse=True)]
+    found = [path for path in found if _FILE.fullmatch(path.name)]
+    return sorted(found, key=step_of, reverse=True)
+
+
+def step_of(path):
+    """The number of steps in the name of a checkpoint."""
+    return int(_FILE.fullmatch(path.name)[1])
 
 
 def read(path):
@@ -153,6 +209,7 @@ def read(path):
 
     Raises:
         DamagedCheckpoint: where it is not what was written.
+        OSError: where it cannot be read.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -160,9 +217,11 @@ def read(path):
             if meta["format"] != FORMAT:
                 raise ValueError(f"it is of the format {meta['format']!r}")
             values = [archive[str(n)] for n in range(len(archive.files) - 1)]
-    except (OSError, ValueError, LookupError, TypeError, EOFError) as error:
-        raise DamagedCheckpoint(f"{path} is damaged: {error}") from error
-    except (zipfile.BadZipFile, NotImplementedError, MemoryError) as error:
+    except Exception as error:  # of zipfile, zlib, numpy's parser of headers, json
+        of_system = isinstance(error, OSError) and error.errno is not None
+        if of_system and error.errno != errno.EINVAL:  # a seek to where nothing is
+            reason = f"{path} cannot be read: {error.strerror}"
+            raise type(error)(error.errno, reason) from error
         raise DamagedCheckpoint(f"{path} is damaged: {error!r}") from error
     return meta, values
 
@@ -171,10 +230,47 @@ def read_newest(directory):
     """Path, meta data and values of the newest checkpoint that is sound, or None.
 
     Warns of each newer one that is damaged.
+
+    Raises:
+        DamagedCheckpoint: where there are some, and all are damaged.
+        OSError: where one cannot be read.
     """
+    damaged = []
     for path in paths_in(directory):
         try:
-            return path, *read(path)
+            found = path, *read(path)
         except DamagedCheckpoint as error:
+            damaged.append(str(error))
+            continue
+        for error in damaged:
             warnings.warn(f"{error}. Going back to the one before", stacklevel=2)
+        return found
+    if damaged:
+        raise DamagedCheckpoint(
+            f"Expected a checkpoint that can be read in {directory}. Received: "
+            f"{'; '.join(damaged)}. Name another folder to begin anew"
+        )
     return None
+
+
+def set_aside(directory, step):
+    """Renames damaged checkpoints of later steps to `*.damaged`; warns of each."""
+    for path in paths_in(directory):
+        if step_of(path) > step and not is_sound(path):
+            aside = path.with_name(f"{path.name}.damaged")
+            try:
+                path.replace(aside)
+            except OSError as error:  # it stays, and is warned of by each who resumes
+                told = f"{path} is damaged, and could not be renamed: {error}"
+            else:
+                told = f"{path} is damaged, and now has the name {aside.name}"
+            warnings.warn(told, stacklevel=2)
+
+
+def is_sound(path):
+    """Whether a checkpoint is there and is what was written."""
+    try:
+        read(path)
+    except (DamagedCheckpoint, FileNotFoundError):
+        return False
+    return True

@@ -1,6 +1,7 @@
 """Files that are whole or not there: written under another name, then renamed."""
 
 import contextlib
+import errno
 import os
 
 
@@ -40,7 +41,11 @@ def replacing(path, part=None, durable=False):
             os.remove(part)
         raise
     if durable and os.name == "posix":  # elsewhere a folder cannot be opened
-        _sync(os.path.dirname(path) or os.curdir, os.O_RDONLY)
+        try:
+            _sync(os.path.dirname(path) or os.curdir, os.O_RDONLY)
+        except OSError as error:  # some file systems have no fsync of folders
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+                raise
 
 
 def _sync(path, flags):

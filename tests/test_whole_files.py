@@ -1,4 +1,7 @@
+import errno
 import os
+import stat
+from contextlib import nullcontext
 
 import pytest
 
@@ -35,6 +38,23 @@ def test_nothing_is_left_after_an_error(tmp_path, error):
             raise error
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.EIO])
+def test_a_file_system_without_fsync_of_folders(tmp_path, monkeypatch, number):
+    sync = os.fsync
+
+    def refuse_folders(file):
+        if stat.S_ISDIR(os.fstat(file).st_mode):
+            raise OSError(number, os.strerror(number))
+        sync(file)
+
+    monkeypatch.setattr(os, "fsync", refuse_folders)
+    refused = pytest.raises(OSError) if number == errno.EIO else nullcontext()
+    with refused, whole_files.replacing(tmp_path / "file", durable=True) as part:
+        with open(part, "w") as file:
+            file.write("new")
+    assert (tmp_path / "file").read_text() == "new"
 
 
 def test_a_file_in_the_folder_in_use(tmp_path, monkeypatch):

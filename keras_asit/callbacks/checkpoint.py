@@ -1,8 +1,10 @@
 """A callback that saves the whole state of a run, so that none of it is lost."""
 
 import sys
+import tempfile
 import threading
 import warnings
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -45,6 +47,7 @@ class Checkpoint(keras.callbacks.Callback):
     Raises:
         ValueError: for numbers below 1; when training begins, for a folder with
             checkpoints of a run that is not resumed.
+        OSError: when training begins, for a folder that cannot be written to.
 
     Example:
 
@@ -74,17 +77,42 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         steps = self._progress.steps
-        if not steps and (there := checkpoints.paths_in(self.directory)):
-            raise ValueError(
-                f"Expected a folder without checkpoints for a new run. Received: "
-                f"{self.directory}, with {there[0].name}. Go on with that run by "
-                "fit(..., resume=folder), or name another folder"
-            )
         self._are_several = processes.count(self.model) > 1
         self._is_first = processes.index(self.model) == 0
+        self._refuse_another_run(steps)
+        self._refuse_folder()
         self._saved_at = self._asked_at = steps
         self._progress.begin(self.params.get("steps"))
         self._termination.listen()
+
+    def _refuse_another_run(self, steps):
+        """Its checkpoints would count as the newer ones."""
+        for path in checkpoints.paths_in(self.directory):
+            is_later = checkpoints.step_of(path) > steps
+            if not steps or (is_later and checkpoints.is_sound(path)):
+                run = f"a run that has done {steps} steps" if steps else "a new run"
+                raise ValueError(
+                    f"Expected a folder without {'later ' * bool(steps)}checkpoints "
+                    f"for {run}. Received: {self.directory}, with {path.name}. Go on "
+                    "with that run by fit(..., resume=folder), or name another folder"
+                )
+
+    def _refuse_folder(self):
+        """Now, not when the first checkpoint is due; all processes together."""
+        error = None
+        if self._is_first:
+            try:
+                Path(self.directory).mkdir(parents=True, exist_ok=True)
+                made = {"dir": self.directory, "prefix": "step-", "suffix": ".part"}
+                tempfile.NamedTemporaryFile(**made).close()
+            except OSError as refused:
+                error = refused
+        if any(processes.all_of(int(error is not None), self.model)):
+            raise OSError(
+                "Expected a folder for checkpoints that the first process can write "
+                f"to. Received: {self.directory} ({error or 'see its error'}). Name "
+                "another folder, or change who may write there"
+            ) from error
 
     def on_epoch_begin(self, epoch, logs=None):
         self._progress.begin_epoch(epoch)
@@ -99,25 +127,34 @@ class Checkpoint(keras.callbacks.Callback):
         if steps - self._saved_at >= self.every and is_free:
             self._save()
 
+    def on_test_begin(self, logs=None):
+        states = checkpoints.seed_states(self.model)
+        self._states_before_test = checkpoints.values_of(states)
+
     def on_test_batch_end(self, batch, logs=None):
         if not self._are_several and self._must_end():
+            states = checkpoints.seed_states(self.model)  # no trace of the validation
+            checkpoints.assign(states, self._states_before_test)
             self._end()
 
     def on_epoch_end(self, epoch, logs=None):
         self._progress.end_epoch(was_stopped=self.model.stop_training)
 
     def on_train_end(self, logs=None):
+        self._save_the_last()
         if self._must_end():
             self._end()
-        self._finish()
+        self.close()
 
     def close(self):
-        """Leaves SIGTERM to who had it before, and waits for what is being written.
+        """Waits for what is being written, and leaves SIGTERM to who had it before.
 
         `fit` calls it where it ends by an exception, too.
         """
-        self._termination.forget()
-        self.wait()
+        try:
+            self.wait()
+        finally:
+            self._termination.forget()
 
     def wait(self):
         """Returns when what is being written is on the disk."""
@@ -136,26 +173,39 @@ class Checkpoint(keras.callbacks.Callback):
         return any(processes.all_of(int(is_asked), self.model))
 
     def _end(self):
-        self._finish()
+        self._termination.answer()
+        self._save_the_last()
+        self.close()
         sys.exit(0 if self._is_saved else 1)
 
-    def _finish(self):
+    def _save_the_last(self):
         if self._progress.steps > self._saved_at:
             self._save()
-        self.close()
+        self.wait()
 
     def _save(self):
         """Copies the state, and lets a thread write it."""
         self.wait()
-        values = checkpoints.values_of(checkpoints.variables_of(self.model))
         self._saved_at = self._progress.steps
+        try:
+            self._begin_to_write()
+        except Exception as error:  # no memory for a copy, say, or no more threads
+            if self._are_several:  # the others wait for this one
+                raise
+            self._is_saved = False
+            self._warn(self._saved_at, error)
+
+    def _begin_to_write(self):
+        values = checkpoints.values_of(checkpoints.variables_of(self.model))
         if not self._is_first:
             return
         place = {**self._progress.place(), "data": self._position()}
-        self._writer = threading.Thread(
+        place |= checkpoints.identity_of(self.model)
+        writer = threading.Thread(
             target=self._write, args=(self._saved_at, values, place)
         )
-        self._writer.start()
+        writer.start()
+        self._writer = writer
 
     def _position(self):
         """Where the dataset is; None for one that has no position."""
@@ -173,19 +223,22 @@ class Checkpoint(keras.callbacks.Callback):
             if not all(np.isfinite(v).all() for v in values if v.dtype.kind in "fV"):
                 warnings.warn(
                     f"Step {steps}: weights or the optimizer's state are not finite, "
-                    "and are not saved. Resume from the checkpoint before, with a "
-                    "lower learning rate or clipped gradients",
+                    "and are not saved. Resume from the checkpoint before, with "
+                    "clipped gradients or another schedule of the learning rate",
                     stacklevel=1,
                 )
                 return
             checkpoints.write(self.directory, steps, values, place)
             self._is_saved = True
-            checkpoints.remove_old(self.directory, self.keep)
+            checkpoints.remove_old(self.directory, self.keep, newest=steps)
         except Exception as error:  # whatever it is, training goes on
-            warnings.warn(
-                f"Step {steps}: no checkpoint in {self.directory}: {error!r}. Training "
-                "goes on, and tries again"
-                if not self._is_saved
-                else f"Old checkpoints stay in {self.directory}: {error!r}",
-                stacklevel=1,
-            )
+            self._warn(steps, error)
+
+    def _warn(self, steps, error):
+        warnings.warn(
+            f"Step {steps}: no checkpoint in {self.directory}: {error!r}. Training "
+            "goes on, and tries again"
+            if not self._is_saved
+            else f"Old checkpoints stay in {self.directory}: {error!r}",
+            stacklevel=1,
+        )

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_asit import replicas
+from keras_asit import checkpoints, replicas
 from keras_asit.models import device_batches
 
 
@@ -10,9 +10,17 @@ class OnDevices:
     """For a `keras.Model`: a check of what is evaluated, and many processes."""
 
     def evaluate(self, x=None, *args, **kwargs):
-        """As `keras.Model.evaluate`, with the check of `fit` on the batches."""
+        """As `keras.Model.evaluate`, with the check of `fit` on the batches.
+
+        Random generators are put back: training goes on as if nothing was evaluated.
+        """
         x = device_batches.checked_evaluate(self, x, args, kwargs)
-        return super().evaluate(x, *args, **kwargs)
+        states = checkpoints.seed_states(self)
+        before = checkpoints.values_of(states)
+        try:
+            return super().evaluate(x, *args, **kwargs)
+        finally:
+            checkpoints.assign(states, before)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """On TensorFlow, what Keras builds from a first batch.

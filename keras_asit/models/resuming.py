@@ -29,7 +29,9 @@ def resumed(model, directory, dataset, callbacks, arguments):
         arguments: Dict of the other arguments of `fit`, whose `initial_epoch` is set.
 
     Raises:
-        ValueError: where the checkpoint is of another model, optimiser or dataset.
+        ValueError: where the checkpoint is of another model, optimiser or dataset, or
+            none of several can be read.
+        OSError: where the newest cannot be read.
     """
     try:
         place = _restore(model, directory, dataset, arguments)
@@ -43,17 +45,16 @@ def resumed(model, directory, dataset, callbacks, arguments):
 
 def _restore(model, directory, dataset, arguments):
     """Brings model and dataset to the newest checkpoint; returns its meta data."""
-    found = None if directory is None else checkpoints.read_newest(directory)
-    path, place, values = found or (None, {}, None)
-    place = {**_BEGINNING, **place}
-    if directory is not None:
-        _check_all_found_it(place["step"], directory, model)
+    found = None if directory is None else _found_by_all(directory, model)
     if not found:
-        return place
+        return _BEGINNING
+    path, place, values = found
+    place = {**_BEGINNING, **place}
+    checkpoints.check(model, place, values, path)
     arguments["initial_epoch"] = place["epoch"]
     if place["data"] and hasattr(dataset, "restore"):
         dataset.restore(place["data"])
-    checkpoints.assign(checkpoints.variables_of(model), values, path)
+    checkpoints.assign(checkpoints.variables_of(model), values)
     if arguments.get("verbose", "auto") != 0 and processes.index(model) == 0:
         print(
             f"Resuming from {path}: {place['step']} steps are done, "
@@ -63,15 +64,24 @@ def _restore(model, directory, dataset, arguments):
     return place
 
 
-def _check_all_found_it(step, directory, model):
-    """All processes must begin with the same weights."""
+def _found_by_all(directory, model):
+    """The newest checkpoint; all processes must begin with the same weights."""
+    try:
+        found = checkpoints.read_newest(directory)
+    except Exception:
+        processes.all_of(-1, model)  # the others wait for it
+        raise
+    step = found[1]["step"] if found else 0
     steps = processes.all_of(step, model)
     if len(set(steps)) > 1:
         raise ValueError(
             f"Expected the same newest checkpoint in {directory} for all processes. "
-            f"Received: those of the steps {steps}, 0 for none. Name a folder that "
-            "they share"
+            f"Received: those of the steps {steps}, 0 for none, -1 for one that cannot "
+            "be read. Name a folder that they share"
         )
+    if found and processes.index(model) == 0:  # nobody reads any longer
+        checkpoints.set_aside(directory, step)
+    return found
 
 
 def _note(place, dataset):

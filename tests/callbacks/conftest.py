@@ -27,7 +27,7 @@ def compiled():
     start = checkpoints.values_of(checkpoints.variables_of(model))
 
     def begin_anew():
-        checkpoints.assign(checkpoints.variables_of(model), start, "the start")
+        checkpoints.assign(checkpoints.variables_of(model), start)
         return model
 
     return model, begin_anew

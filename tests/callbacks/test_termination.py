@@ -39,8 +39,20 @@ def test_a_new_run_was_not_asked(received):
         assert not termination.is_asked
         signal.raise_signal(signal.SIGTERM)
         assert termination.is_asked
+        termination.answer()
         termination.forget()
     assert not received
+
+
+def test_what_nobody_acts_on_is_not_lost(received):
+    termination = Termination()
+    for number in (1, 2):  # an answer to the first is none to the second
+        termination.listen()
+        signal.raise_signal(signal.SIGTERM)
+        assert len(received) == number - 1
+        termination.forget()
+        assert received == [signal.SIGTERM] * number
+        termination.answer()
 
 
 def test_two_give_it_back_in_any_order(received):

@@ -339,3 +339,130 @@ def test_a_dataset_that_was_trained_on_before_counts_on():
     assert checkpoint._position() == {"batches": 8}
     Passes.is_repeatable = False
     assert checkpoint._position() is None
+
+
+def test_a_signal_during_the_last_write_is_heard(tmp_path, monkeypatch):
+    """Whether it comes before the question whether to end, or after it."""
+    before, write = signal.getsignal(signal.SIGTERM), np.savez
+    main = threading.main_thread().ident
+
+    def slow(file, **arrays):
+        time.sleep(0.1)
+        signal.pthread_kill(main, signal.SIGTERM)
+        time.sleep(0.1)
+        write(file, **arrays)
+
+    monkeypatch.setattr(np, "savez", slow)
+    with pytest.raises(SystemExit) as ended:
+        fit([Checkpoint(tmp_path)])
+    assert ended.value.code == 0
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert checkpoints.read_newest(tmp_path)[1]["step"] == STEPS * EPOCHS
+
+
+def test_a_signal_that_no_step_answers_goes_on(tmp_path):
+    heard = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+    try:
+        with pytest.raises(ValueError, match="mine"):
+            fit([Checkpoint(tmp_path), Calls(on_train_batch_begin=terminate),
+                 Calls(on_train_batch_begin=raising(ValueError("mine")))])  # fmt: skip
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert heard == [signal.SIGTERM]
+
+
+def test_a_run_leaves_later_checkpoints_alone(tmp_path):
+    """Of another run they are refused; damaged ones get another name."""
+    fit(saving(tmp_path / "mine"))
+    keep_until(tmp_path / "mine", STEPS)
+    later = checkpoints.write(tmp_path / "other", STEPS + 1, [np.zeros(2)], {})
+    with pytest.raises(ValueError, match=r"without later checkpoints.*done 4 steps"):
+        fit([Checkpoint(tmp_path / "other")], resume=tmp_path / "mine")
+    later.rename(tmp_path / "mine" / later.name)
+    (tmp_path / "mine" / later.name).write_bytes(b"damaged")
+    with pytest.warns(UserWarning, match="now has the name step-0000000005.ckpt.dam"):
+        fit([Checkpoint(tmp_path / "mine", every=1, keep=1)], resume=tmp_path / "mine")
+    names = sorted(path.name for path in (tmp_path / "mine").iterdir())
+    assert names == ["step-0000000005.ckpt.damaged", "step-0000000008.ckpt"]
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_at_once(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    steps = Calls(on_train_batch_begin=raising(AssertionError("it trained")))
+    with pytest.raises(OSError, match=r"can write to. Received: .*Not a directory"):
+        fit([Checkpoint(tmp_path / "file" / "folder"), steps])
+
+
+@pytest.mark.parametrize("error", [MemoryError, large(RuntimeError)])
+def test_no_memory_or_threads_for_a_save_end_no_run(tmp_path, monkeypatch, error):
+    owner, name = {
+        MemoryError: (checkpoints, "values_of"),
+        RuntimeError: (threading.Thread, "start"),
+    }[error]
+    with monkeypatch.context() as patch, pytest.warns(UserWarning, match="no more"):
+        patch.setattr(owner, name, raising_any(error("no more")))
+        model = fit([Checkpoint(tmp_path)])
+    assert int(model.optimizer.iterations) == STEPS * EPOCHS
+
+
+def raising_any(error):
+    def function(*args):
+        raise error
+
+    return function
+
+
+def test_the_state_of_another_run_is_refused_before_anything_moves(tmp_path):
+    fit(saving(tmp_path))
+    steps = Calls(on_train_begin=raising(AssertionError("it trained")))
+    for optimizer, dtype, told in (
+        (keras.optimizers.AdamW(0.1), None, "AdamW, received Adam"),
+        (None, "bfloat16", r"dense/kernel \(3, 2\) bfloat16, received .* float32"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            fit([steps], resume=tmp_path, optimizer=optimizer, dtype=dtype)
+    path = checkpoints.paths_in(tmp_path)[0]
+    meta, values = checkpoints.read(path)
+    model = fit(epochs=1)
+    before = state(model)
+    other = [[name.replace("dense", "other"), d] for name, d in meta["variables"]]
+    with pytest.raises(ValueError, match=r"dense/kernel .*, received .*other/kernel"):
+        checkpoints.check(model, {**meta, "variables": other}, values, path)
+    with pytest.raises(ValueError, match=f"{len(values)} variables, received 1"):
+        checkpoints.check(model, meta, values[:1], path)
+    for value, expected in zip(state(model), before, strict=True):
+        assert value.tobytes() == expected.tobytes()
+
+
+def test_checkpoints_without_names_are_compared_by_shapes(tmp_path):
+    whole = fit(saving(tmp_path))
+    keep_until(tmp_path, STEPS + 1)
+    path = checkpoints.paths_in(tmp_path)[0]
+    meta, values = checkpoints.read(path)
+    meta = {name: v for name, v in meta.items() if name not in ("variables",)}
+    meta.pop("optimizer")
+    checkpoints.write(tmp_path, STEPS + 1, values, meta)
+    assert_same(fit(resume=tmp_path, seed=9), whole)
+    values[0] = values[0][:1]
+    checkpoints.write(tmp_path, STEPS + 1, values, meta)
+    with pytest.raises(ValueError, match=r"\(3, 2\) float32, received .*\(1, 2\)"):
+        fit(resume=tmp_path)
+
+
+def test_a_learning_rate_that_is_a_number_is_restored(tmp_path):
+    """As docs/resuming.md says; and how to change it."""
+    fit(saving(tmp_path), epochs=1)
+    rates = []
+
+    def look():
+        rates.append(round(float(model.optimizer.learning_rate), 3))
+
+    class Lower(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            self.model.optimizer.learning_rate = 0.02
+
+    for callbacks in ([], [Lower()]):
+        model = fit(callbacks, optimizer=keras.optimizers.Adam(0.05), resume=tmp_path)
+        look()
+    assert rates == [0.1, 0.02]
