@@ -11,7 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-PACKAGES = ("keras", "tensorflow-cpu", "tensorflow", "jax", "torch", "numpy")
+PACKAGES = (
+    "keras", "tensorflow-cpu", "tensorflow", "jax", "jaxlib", "jax-cuda12-plugin",
+    "jax-cuda13-plugin", "torch", "numpy", "nvidia-cudnn-cu12", "nvidia-cudnn-cu13",
+)  # fmt: skip
 
 
 def cpu_model():

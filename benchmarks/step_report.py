@@ -32,21 +32,23 @@ def summary(answers, first, rates, steps, batch, flops, prepared=None):
         framework: np.array([steps * batch / a["seconds"] for a in rounds])
         for framework, rounds in answers.items()
     }
-    highest = np.max([rates[framework] for framework in speed], axis=0)
+    highest = np.nanmax([rates[framework] for framework in speed], axis=0)
     rows = {}
     for framework, clips in speed.items():
         rounds = answers[framework]
+        on_cpu = rounds[0]["memory_gb"] == rounds[0]["rss_gb"]
         rows[framework] = {
             "clips_per_second": float(np.median(clips)),
             "milliseconds_per_clip": float(np.median(1000 / clips)),
             **_ratios(clips, speed),
             "share_of_matrix_rate": float(np.median(clips * flops / 1e9 / highest)),
-            "own_matrix_gflops": float(np.median(rates[framework])),
+            "own_matrix_gflops": float(np.nanmedian(rates[framework])),
             "cpu_seconds_per_step": float(
                 np.median([a["cpu_seconds"] / steps for a in rounds])
             ),
             "first_step_seconds": first[framework]["seconds"],
-            "peak_memory_gb": rounds[-1]["memory_gb"],
+            # A device's of before the first filterbank and corruption.
+            "peak_memory_gb": rounds[-1 if on_cpu else 0]["memory_gb"],
             "peak_rss_gb": rounds[-1]["rss_gb"],
         }
         seconds = (prepared or {}).get(framework)

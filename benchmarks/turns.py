@@ -1,5 +1,6 @@
 """What the frameworks of a case are asked, in turns, and what they said."""
 
+import math
 import sys
 
 from benchmarks.worker import Worker, WorkerFailed
@@ -68,8 +69,18 @@ def take_turns(workers, rounds, steps, matrix, readings):
             except WorkerFailed as error:
                 readings.drop(framework, error)
 
+    def ask_rates():
+        """A rate that there is no memory left for is NaN: the steps stand."""
+        for framework in [name for name in workers if name not in readings.failed]:
+            try:
+                answer = workers[framework].ask("matmul", *matrix)
+            except WorkerFailed as error:
+                print(f"{framework}, matmul: {error}", file=sys.stderr, flush=True)
+                answer = {"gflops": math.nan}
+            readings.rates[framework].append(answer)
+
     for number in range(rounds):
-        ask_all(workers, readings.rates, "matmul", *matrix)
+        ask_rates()
         order = list(workers)[:: -1 if number % 2 else 1]
         ask_all(order, readings.answers, "steps", steps)
         for framework in order:

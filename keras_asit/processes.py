@@ -31,6 +31,24 @@ def index(model):
     return _workers(model).index((resolver.task_type, resolver.task_id))
 
 
+def check_one(model, what):
+    """Refuses what one process of several cannot do without the others.
+
+    Args:
+        model: What is trained.
+        what: Who asks, for the message.
+
+    Raises:
+        ValueError: Where several processes train the model.
+    """
+    if count(model) > 1:
+        raise ValueError(
+            f"Expected one process for {what}, which need the whole model in one. "
+            f"Received: {count(model)} processes. Leave it out there, and look at the "
+            "checkpoints or presets of the run with a program of one process"
+        )
+
+
 def all_of(number, model):
     """A whole number of each process, as a list; all of them must ask for it."""
     if count(model) == 1:

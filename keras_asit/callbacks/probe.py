@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_asit import evaluation
+from keras_asit import evaluation, processes
 from keras_asit.callbacks.labelled_clips import (
     LabelledClips,
     backbone_of,
@@ -46,8 +46,8 @@ class Probe(keras.callbacks.Callback):
 
     Raises:
         ValueError: For arguments that are none of these; when training begins, for
-            clips that do not fit the model or have not one class each. An error in a
-            later epoch is a warning.
+            clips that do not fit the model or have not one class each, or where several
+            processes train it. An error in a later epoch is a warning.
 
     Example:
 
@@ -73,6 +73,7 @@ class Probe(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         backbone_of(self.model)
+        processes.check_one(self.model, "Probe")
         self.baseline = self.measure()
 
     def on_epoch_end(self, epoch, logs=None):

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_asit import pictures, schedules
+from keras_asit import pictures, processes, schedules
 from keras_asit.callbacks.event_file import EventFile, need_tensorboard
 from keras_asit.callbacks.labelled_clips import LabelledClips
 from keras_asit.callbacks.projector import write_projector
@@ -50,7 +50,8 @@ class TensorBoard(keras.callbacks.Callback):
     Raises:
         ImportError: Where tensorboard is not installed, or matplotlib for `views`.
         ValueError: For arguments out of range; when training begins, for views or
-            labelled clips that do not fit the model.
+            labelled clips that do not fit the model, or where several processes train
+            it: the first of them then writes the curves, and nothing else.
 
     Example:
 
@@ -88,6 +89,12 @@ class TensorBoard(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         self._steps = 0  # of this call of `fit`
         done = self._steps_done()
+        if self.views is not None or self.labelled is not None:
+            processes.check_one(self.model, "views and labelled of TensorBoard")
+        # Of several processes the first one writes, all else would be there twice.
+        self._file = None
+        if processes.index(self.model):
+            return
         # TensorBoard drops what earlier runs wrote at this step or later ones.
         self._file = EventFile(self.log_dir, done + 1 if done else 0)
         self._masks_seed = _values(self._random_variables())
@@ -107,13 +114,19 @@ class TensorBoard(keras.callbacks.Callback):
         before, self._steps = self._steps, self._steps + new
         self._in_epoch = batch + 1
         every = self.every_steps
-        if every is None or self._steps // every == before // every:
+        if (
+            self._file is None
+            or every is None
+            or self._steps // every == before // every
+        ):
             return
         with self._tolerance.going_on("scalars"):
             found = {f"step/{n}": v for n, v in self._since_last(logs or {}).items()}
             self._write(found | self._vital_signs(logs or {}) | self._scheduled())
 
     def on_epoch_end(self, epoch, logs=None):
+        if self._file is None:
+            return
         with self._tolerance.going_on("scalars"):
             found = {_tag(name): value for name, value in (logs or {}).items()}
             self._write(found | self._scheduled())
@@ -128,6 +141,8 @@ class TensorBoard(keras.callbacks.Callback):
                 self._project(*self.labelled.embed(self.model))
 
     def on_train_end(self, logs=None):
+        if self._file is None:
+            return
         with self._tolerance.going_on("end of the event file"):
             self._file.close()
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_asit import processes
 from keras_asit.callbacks import EMATeacher, TensorBoard
 from keras_asit.models import ASiTClassifier
 from reading_events import read_events
@@ -207,3 +208,17 @@ def test_a_classifier_has_curves_too(tmp_path):
     assert curve(events, "epoch/loss")[0] == [1]
     np.testing.assert_allclose(curve(events, "schedule/learning_rate")[1], 1e-3)
     assert (tmp_path / "embeddings-labels.tsv").read_text() == "dog\ncat\n"
+
+
+def test_of_several_processes_the_first_one_writes(compiled, tmp_path, monkeypatch):
+    model, begin_anew = compiled
+    begin_anew()
+    monkeypatch.setattr(processes, "count", lambda model: 2)
+    monkeypatch.setattr(processes, "index", lambda model: 1)
+    fit(model, TensorBoard(tmp_path / "logs", every_steps=1), epochs=1)
+    assert not (tmp_path / "logs").exists()
+    with pytest.raises(ValueError, match=r"one process for views and labelled.*2 proc"):
+        fit(model, board(tmp_path / "logs"), epochs=1)
+    monkeypatch.setattr(processes, "index", lambda model: 0)
+    fit(model, TensorBoard(tmp_path / "logs", every_steps=1), epochs=1)
+    assert read_events(tmp_path / "logs")
