@@ -29,9 +29,10 @@ def without_key_bias(path, value):
 
 
 CASES = {  # kind and number of processes, the first in the ordinary suite
-    "tensorflow": [("mirrored", 1), ("workers", 2)],
+    "tensorflow": [("mirrored", 1), ("mirrored/2", 1), ("workers", 2)],
     "jax": [
         ("data_parallel", 1),
+        ("data_parallel/2", 1),
         ("model_parallel", 1),
         ("data_parallel", 2),
         ("model_parallel", 2),

@@ -30,7 +30,7 @@ def start(driver, kind, *arguments, backend, processes=1):
     base |= {
         "KERAS_BACKEND": backend,
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # compiles sooner
-        "XLA_FLAGS": f"{flags}{DEVICES[kind] // processes or 1}",
+        "XLA_FLAGS": f"{flags}{DEVICES[kind.partition('/')[0]] // processes or 1}",
     }
     return [
         subprocess.Popen(

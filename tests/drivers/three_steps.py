@@ -4,8 +4,9 @@
 
 Weights, batches and masks come from numpy and stochastic depth is off, so that
 whatever two backends, or one device and many, disagree on is arithmetic. The kinds are
-those of `many_devices.py`; what process NUMBER holds is written to OUT-NUMBER.npz. Each
-needs a process of its own: collectives of different sizes do not mix in one.
+those of `many_devices.py`, with `/2` behind for batches in two parts; what process
+NUMBER holds is written to OUT-NUMBER.npz. Each needs a process of its own: collectives
+of different sizes do not mix in one.
 """
 
 import functools
@@ -47,7 +48,7 @@ def pretrainer():
     return model
 
 
-def train(model):
+def train(model, parts=1):
     """Logs, learning rate, weight decay and weights of each step, as one dictionary."""
     from keras_asit.callbacks import EMATeacher
     from keras_asit.optimizers import pretraining_optimizer
@@ -56,7 +57,7 @@ def train(model):
     optimizer = pretraining_optimizer(
         batch_size=256, epochs=4, steps_per_epoch=4, base_learning_rate=4e-3
     )
-    model.compile(optimizer=optimizer)
+    model.compile(optimizer=optimizer, gradient_accumulation_steps=parts)
     teacher = EMATeacher(0.9, total_steps=10)
     found = {}
     for step, batch in enumerate(views()):
@@ -113,10 +114,10 @@ def _unnumbered(path):
 
 
 @functools.cache
-def on_one_device():
+def on_one_device(parts=1):
     """What training leaves, wherever: the devices are chosen before."""
     model = pretrainer()
-    found = train(model)
+    found = train(model, parts)
     return {
         "paths": np.array([_unnumbered(weight.path) for weight in model.weights]),
         "split": np.array(split_over([*model.weights, *model.optimizer.variables])),
@@ -127,9 +128,10 @@ def on_one_device():
 def on_many_devices(kind):
     from drivers import many_devices
 
+    kind, _, parts = kind.partition("/")
     strategy = many_devices.strategy(kind)
     with many_devices.scope(strategy):
-        found = on_one_device()
+        found = on_one_device(int(parts or 1))
         if strategy:
             found |= draws_of_replicas(strategy)
         if kind == "mirrored":
