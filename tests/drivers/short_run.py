@@ -2,11 +2,12 @@
 
     python tests/drivers/short_run.py CLIPS CHECKPOINTS OUT.npz
 
-It prints a line a step, resumes from the checkpoints, which it writes at every step
-and slowly, and writes its state at the end.
+It prints `step` after each, and `saving` where a checkpoint is written and has no name
+yet, for a while. It resumes from the checkpoints, and writes its state at the end.
 """
 
 import os
+import stat
 import sys
 import time
 from pathlib import Path
@@ -71,11 +72,18 @@ def main(clips, folder, out):
     from keras_asit.callbacks import Checkpoint
 
     sync = os.fsync
-    os.fsync = lambda file: (time.sleep(0.03), sync(file))  # most kills fall into it
+
+    def slow(file):
+        if not stat.S_ISDIR(os.fstat(file).st_mode):
+            print("saving\n", end="", flush=True)
+            time.sleep(0.1)
+        sync(file)
+
+    os.fsync = slow
 
     class Told(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
-            print("step", flush=True)
+            print("step\n", end="", flush=True)  # one piece: a thread prints, too
 
     paths = sorted(map(str, Path(clips).iterdir()))
     seed = int.from_bytes(os.urandom(4), "little") if Path(folder).exists() else 0
