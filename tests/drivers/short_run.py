@@ -86,7 +86,8 @@ def main(clips, folder, out):
             print("step\n", end="", flush=True)  # one piece: a thread prints, too
 
     paths = sorted(map(str, Path(clips).iterdir()))
-    seed = int.from_bytes(os.urandom(4), "little") if Path(folder).exists() else 0
+    is_begun = any(Path(folder).glob("*.ckpt"))  # its first weights matter no more
+    seed = int.from_bytes(os.urandom(4), "little") if is_begun else 0
     callbacks = [Told(), Checkpoint(folder, every=1)]
     model = run(paths, callbacks, seed=seed, epochs=15, resume=folder)
     np.savez(out, *state(model))
