@@ -15,19 +15,6 @@ from keras_asit.losses import balanced_center, pseudo_labels
 STEPS = range(three_steps.STEPS)
 
 
-def without_key_bias(path, value):
-    """A weight, less what no loss depends on.
-
-    Softmax takes no notice of what all keys share (see test_transformer_block.py), so
-    the gradient of the keys' bias is rounding alone, and Adam, which divides it by its
-    own size, makes steps of it that the order of a sum decides.
-    """
-    if not path.endswith("qkv/bias"):
-        return value
-    query, _, values = np.split(value, 3)
-    return np.concatenate([query, values])
-
-
 CASES = {  # kind and number of processes, the first in the ordinary suite
     "tensorflow": [("mirrored", 1), ("mirrored/2", 1), ("workers", 2)],
     "jax": [
@@ -89,11 +76,11 @@ def test_weights_are_those_of_one_device(runs, step):
     """Student, teacher, centres and the step counter, on every device."""
     for i, path in enumerate(runs["one"]["paths"]):
         [expected] = runs["one"][f"weight_{step}_{i}"]
-        expected = without_key_bias(path, expected)
+        expected = three_steps.without_key_bias(path, expected)
         for held in [
             copy for run in runs["many"] for copy in run[f"weight_{step}_{i}"]
         ]:
-            held = without_key_bias(path, held)
+            held = three_steps.without_key_bias(path, held)
             np.testing.assert_allclose(
                 held, expected, rtol=1e-5, atol=1e-5, err_msg=path
             )
