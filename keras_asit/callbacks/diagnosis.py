@@ -8,6 +8,7 @@ all of them, or all pseudo-classes alike for each, and the student has nothing t
 import math
 
 FEW_CLASSES = 0.2  # of log K: the mean label is a few pseudo-classes
+FEW_OF_CLIPS = 0.5  # of log clips, the most that as many class tokens can use
 UNIFORM = 0.99  # of log K: every label is nearly uniform
 STUCK = 0.99  # of log K: the loss says nothing
 FLAT_RANK = 1.05  # of the features: they differ in one direction
@@ -60,7 +61,8 @@ def diagnose(signs, sizes):
         seen = signs.get("clips", math.inf) if head == "global" else math.inf
         entropy, usage = signs[f"{head}_entropy"], signs[f"{head}_usage"]
         loss = signs[f"{head}_loss"]
-        if usage < FEW_CLASSES * min(most, math.log(seen)) and seen > 2:
+        few = min(FEW_CLASSES * most, FEW_OF_CLIPS * math.log(seen))
+        if usage < few and seen > 2:
             found[f"{head}: few classes"] = "few classes"
         elif entropy > UNIFORM * most and loss > STUCK * most:
             found[f"{head}: uniform"] = "uniform"
