@@ -1,5 +1,6 @@
 """Runs on several devices, or of several processes, go on to the bit."""
 
+import json
 import os
 import socket
 import subprocess
@@ -14,7 +15,15 @@ from keras_asit import checkpoints
 pytestmark = pytest.mark.large
 
 
-def start(driver, *arguments):
+def start(driver, *arguments, cluster=None):
+    """A process; `cluster` is the addresses of TensorFlow's workers and its number."""
+    config = {}
+    if cluster:
+        addresses, number = cluster
+        task = {"type": "worker", "index": number}
+        config["TF_CONFIG"] = json.dumps(
+            {"cluster": {"worker": addresses}, "task": task}
+        )
     return subprocess.Popen(
         [sys.executable, driver.__file__, *map(str, arguments)],
         env={
@@ -22,6 +31,7 @@ def start(driver, *arguments):
             "KERAS_BACKEND": keras.backend.backend(),
             "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # compiles sooner
             "JAX_PLATFORMS": "cpu",
+            **config,
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -45,7 +55,7 @@ def free_port():
 
 needs_processes = pytest.mark.skipif(
     keras.backend.backend() != "jax",
-    reason="Keras 3.15 does not train with one device a TensorFlow worker",
+    reason="of TensorFlow test_two_workers shows it",
 )
 
 
@@ -65,6 +75,21 @@ def test_two_devices(tmp_path, backend, kind):
 def test_two_processes(tmp_path, kind):
     driver, port = resumed_on_devices, free_port()
     both = [start(driver, kind, tmp_path, port, number) for number in range(2)]
+    assert all(": the same" in output for output in outputs(*both))
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="other backends have no workers"
+)
+def test_two_workers(tmp_path):
+    addresses = [f"127.0.0.1:{free_port()}" for _ in range(2)]
+    both = [
+        start(
+            resumed_on_devices, "workers", tmp_path, "port", number,
+            cluster=(addresses, number),
+        )
+        for number in range(2)
+    ]  # fmt: skip
     assert all(": the same" in output for output in outputs(*both))
 
 

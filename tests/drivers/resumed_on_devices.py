@@ -1,13 +1,14 @@
 """A run on two devices that ended early, and one that goes on with it.
 
     python tests/drivers/resumed_on_devices.py mirrored|data|model FOLDER
-    python tests/drivers/resumed_on_devices.py data|model FOLDER PORT NUMBER
+    python tests/drivers/resumed_on_devices.py data|model|workers FOLDER PORT NUMBER
 
-`mirrored` is a `MirroredStrategy` on TensorFlow; `data` and `model` are a
-`DataParallel` and a `ModelParallel` on JAX, on two devices of one process, or on one
-device of each of two processes, which PORT joins and of which this is the NUMBERth. It
-fails where the weights differ to the bit from those of a run that did not end, or lie
-elsewhere.
+`mirrored` is a `MirroredStrategy` on TensorFlow, `workers` a
+`MultiWorkerMirroredStrategy`, whose TF_CONFIG is set and whose PORT is a word; `data`
+and `model` are a `DataParallel` and a `ModelParallel` on JAX, on two devices of one
+process, or on one device of each of two processes, which PORT joins and of which this
+is the NUMBERth. It fails where the weights differ to the bit from those of a run that
+did not end, or lie elsewhere.
 """
 
 import contextlib
@@ -28,6 +29,10 @@ def distribute(kind, port=None, number=0):
         two = [tf.config.LogicalDeviceConfiguration()] * 2
         tf.config.set_logical_device_configuration(cpu, two)
         return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope
+    if kind == "workers":
+        import tensorflow as tf
+
+        return tf.distribute.MultiWorkerMirroredStrategy().scope
     if port:
         import jax
 
@@ -59,10 +64,10 @@ def batches(kind, number, are_several):
     views = clean_views(4)
     if are_several and kind == "data":
         views = views[2 * int(number) : 2 * int(number) + 2]
-    if kind == "mirrored":
+    if kind in ("mirrored", "workers"):
         import tensorflow as tf
 
-        return tf.data.Dataset.from_tensors(views).repeat(STEPS)
+        return tf.data.Dataset.from_tensor_slices(views).repeat(STEPS).batch(4)
     return ((views,) for _ in range(STEPS * EPOCHS))
 
 
@@ -89,7 +94,7 @@ def main(kind, folder, port=None, number=0):
     scope = distribute(kind, port, number)
     import numpy as np
 
-    from keras_asit import checkpoints
+    from keras_asit import checkpoints, processes
     from keras_asit.callbacks import Checkpoint
 
     is_first = int(number) == 0
@@ -101,7 +106,7 @@ def main(kind, folder, port=None, number=0):
         for path in checkpoints.paths_in(folder):
             if checkpoints.read(path)[0]["step"] > UNTIL:
                 path.unlink()
-    wait_for_all(port)
+    processes.all_of(1, whole)  # all wait until the later ones are removed
     resumed = run(9, scope, data[1], resume=folder)
     found = checkpoints.variables_of(resumed)
     pairs = zip(
@@ -110,21 +115,15 @@ def main(kind, folder, port=None, number=0):
     sharded = 0
     for one, two, value, expected in pairs:
         np.testing.assert_array_equal(value, expected, err_msg=one.path)
-        if kind != "mirrored":
+        if hasattr(one.value, "sharding"):
             assert one.value.sharding == two.value.sharding, one.path
             sharded += not one.value.is_fully_replicated
         else:
-            first, second = (copy.numpy() for copy in one.value.values)
-            np.testing.assert_array_equal(first, second, err_msg=one.path)
+            first, *others = (copy.numpy() for copy in one.value.values)
+            for other in others:
+                np.testing.assert_array_equal(first, other, err_msg=one.path)
     assert bool(sharded) == (kind == "model"), sharded
     print(f"{len(found)} variables, {sharded} in parts: the same")
-
-
-def wait_for_all(port):
-    if port:
-        from jax.experimental import multihost_utils
-
-        multihost_utils.sync_global_devices("checkpoints are removed")
 
 
 if __name__ == "__main__":
