@@ -7,7 +7,7 @@ all of them, or all pseudo-classes alike for each, and the student has nothing t
 
 import math
 
-FEW_CLASSES = 0.2  # of log K: the mean label is a few pseudo-classes
+FEW_CLASSES = 0.25  # of log K: the mean label is a few pseudo-classes
 FEW_OF_CLIPS = 0.5  # of log clips, the most that as many class tokens can use
 UNIFORM = 0.99  # of log K: every label is nearly uniform
 STUCK = 0.99  # of log K: the loss says nothing
