@@ -82,7 +82,6 @@ def test_the_plain_loop_does_the_same_work(tmp_path):
     np.testing.assert_allclose(data.log_mel(wave), expected, atol=1e-2)
 
 
-@pytest.mark.large_on_jax
 @pytest.mark.large
 def test_a_large_manifest_is_timed(capsys):
     data.main(["--clips", "2", "--rows", "40"])

@@ -114,11 +114,9 @@ class TensorBoard(keras.callbacks.Callback):
         before, self._steps = self._steps, self._steps + new
         self._in_epoch = batch + 1
         every = self.every_steps
-        if (
-            self._file is None
-            or every is None
-            or self._steps // every == before // every
-        ):
+        if self._file is None or every is None:
+            return
+        if self._steps // every == before // every:
             return
         with self._tolerance.going_on("scalars"):
             found = {f"step/{n}": v for n, v in self._since_last(logs or {}).items()}

@@ -159,7 +159,6 @@ def test_another_model_is_refused(paths, tmp_path):
         run(paths, resume=__file__)
 
 
-@pytest.mark.large_on_jax
 @pytest.mark.large
 def test_a_classifier_goes_on_too(tmp_path):
     """Of arrays the epoch that was under way begins anew."""
