@@ -116,6 +116,7 @@ class ASiTPretrainer(OnDevices, keras.Model):
         self.student = backbone
         backbone.drop_path = self.options["drop_path"]
         self.random_filter = heads.random_filter(self.options, backbone.frontend, seed)
+        self.random_resized_crop = heads.random_resized_crop(self.options, seed)
         self._corruption_given = corruption_layer is not None
         self.corruption = corruption_layer or heads.corruption(
             self.options, backbone.frontend, seed
@@ -264,11 +265,12 @@ class ASiTPretrainer(OnDevices, keras.Model):
     def make_train_function(self, force=False):
         is_new = force or self.train_function is None
         super().make_train_function(force)
-        # With several steps in one execution TensorFlow fetches within a graph.
-        one_by_one = self.steps_per_execution == 1 or keras.backend.backend() == "jax"
+        # PyTorch's function gets batches, and TensorFlow fetches several in its graph.
+        is_one = self.steps_per_execution == 1
+        counts = {"jax": True, "tensorflow": is_one}.get(keras.backend.backend(), False)
         if is_new:
-            self.data_wait = DataWait() if one_by_one else None
-        if is_new and one_by_one:
+            self.data_wait = DataWait() if counts else None
+        if is_new and counts:
             self.train_function = self.data_wait.measured(self.train_function)
 
     def compute_loss(
