@@ -10,13 +10,12 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-import scipy.ndimage
 from keras import ops
 
 import keras_asit
 from keras_asit import presets
 from keras_asit.models import ASiTBackbone, ASiTClassifier
-from keras_asit.presets.loading import interpolated_positions
+from keras_asit.presets.positions import interpolated_positions
 from tiny_asit import BINS, FRAMES, PATCH, shake, tiny_backbone, tiny_pretrainer, values
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -379,18 +378,6 @@ def test_weights_of_another_model(preset):
 # Another number of frames.
 
 
-@pytest.mark.parametrize("time_steps", [3, 5, 7, 12])
-def test_interpolated_positions_as_scipy_does(time_steps):
-    positions = np.random.default_rng(0).normal(size=(1, 1 + 5 * 2, 4))
-    grid = positions[0, 1:].reshape(5, 2, 4)
-    expected = scipy.ndimage.zoom(
-        grid, (time_steps / 5, 1, 1), order=1, mode="nearest", grid_mode=True
-    )
-    result = interpolated_positions(positions, (5, 2), time_steps)
-    assert np.array_equal(result[0, 0], positions[0, 0])
-    np.testing.assert_allclose(result[0, 1:], expected.reshape(-1, 4), atol=1e-12)
-
-
 def test_other_number_of_frames(preset):
     backbone, directory = preset
     frames = 5 * PATCH
@@ -399,7 +386,7 @@ def test_other_number_of_frames(preset):
     assert loaded.frontend.mean == backbone.frontend.mean
     positions = loaded.embedding.position_embedding
     (old,) = values([backbone.embedding.position_embedding])
-    expected = interpolated_positions(old, backbone.grid, 5)
+    expected = interpolated_positions(old, backbone.grid, (5, 2))
     assert np.array_equal(values([positions])[0], expected)
     for ours, theirs in zip(backbone.weights, loaded.weights, strict=True):
         assert theirs is positions or np.array_equal(*values([ours, theirs]))

@@ -5,12 +5,7 @@ import os
 import warnings
 from pathlib import Path
 
-import keras
-import numpy as np
-
-from keras_asit.layers.patch_embedding import patch_grid
-from keras_asit.models import ASiTBackbone, ASiTClassifier
-from keras_asit.presets import architectures, directory
+from keras_asit.presets import architectures, directory, positions
 
 
 def load(handle, load_weights=None, num_frames=None):
@@ -27,8 +22,8 @@ def load(handle, load_weights=None, num_frames=None):
             them; None loads them where they exist, and otherwise warns and
             initialises anew.
         num_frames: Frames T of the input, where it shall differ from the preset's;
-            a multiple of the patch. The position embeddings are then interpolated
-            linearly along time; that of the class token stays.
+            a multiple of the patch. The weights are then those of `resized`: the
+            position embeddings are interpolated linearly along time.
 
     Returns:
         An `ASiTBackbone` or an `ASiTClassifier`.
@@ -55,12 +50,12 @@ def load(handle, load_weights=None, num_frames=None):
         directory.load_weights(model, folder)
     else:
         _without_weights(handle, load_weights, f"it has no {directory.WEIGHTS}")
-    if num_frames in (None, _backbone(model).num_frames):
-        return model
-    resized = _with_num_frames(model, num_frames)
     if has_weights:
-        _copy_weights(model, resized)
-    return resized
+        return positions.resized(model, num_frames)
+    backbone = positions.backbone_of(model)
+    if num_frames in (None, backbone.num_frames):
+        return model
+    return positions.untrained(model, (num_frames, backbone.num_mel_bins))
 
 
 def describe(name):
@@ -155,64 +150,3 @@ def _hub(library, address):
         raise ImportError(
             f'{address} needs {library}. Install it: pip install "keras-asit[hub]"'
         ) from error
-
-
-# Another number of frames.
-
-
-def _backbone(model):
-    return model.backbone if isinstance(model, ASiTClassifier) else model
-
-
-def _with_num_frames(model, num_frames):
-    """The same model, weights aside, for another number of frames."""
-    if isinstance(model, ASiTClassifier):
-        backbone = _with_num_frames(model.backbone, num_frames)
-        serialized = keras.saving.serialize_keras_object(backbone)
-        return ASiTClassifier.from_config(
-            {**model.get_config(), "backbone": serialized}
-        )
-    shape = (num_frames, model.num_mel_bins)
-    patch_grid(shape, model.patch_size)  # raises where the patch does not divide it
-    frontend = model.frontend.get_config()
-    frontend = type(model.frontend).from_config({**frontend, "num_frames": num_frames})
-    config = {**model.get_config(), "input_shape": shape, "frontend": frontend}
-    return ASiTBackbone.from_config(config)
-
-
-def _copy_weights(model, resized):
-    """Copies all weights; the position embeddings are interpolated."""
-    old, new = _backbone(model), _backbone(resized)
-    positions = new.embedding.position_embedding
-    for theirs, ours in zip(model.weights, resized.weights, strict=True):
-        value = keras.ops.convert_to_numpy(theirs)
-        if ours is positions:
-            value = interpolated_positions(value, old.grid, new.grid[0])
-        ours.assign(value)
-
-
-def interpolated_positions(positions, grid, time_steps):
-    """Position embeddings for another number of time steps, linear along time.
-
-    Steps lie at the middle of their patches over a clip of the same length, so the
-    first and the last step of a longer grid lie outside and take the border's
-    value.
-
-    Args:
-        positions: `(1, 1 + P, D)`, the class token's first.
-        grid: Patches along time and frequency, `P = grid[0] * grid[1]`.
-        time_steps: The new number of patches along time.
-
-    Returns:
-        `(1, 1 + time_steps * grid[1], D)`, of the same type.
-    """
-    width = positions.shape[-1]
-    by_time = positions[0, 1:].reshape(grid[0], grid[1] * width)
-    middle = (np.arange(time_steps) + 0.5) * grid[0] / time_steps - 0.5
-    middle = np.clip(middle, 0, grid[0] - 1)
-    left = np.floor(middle).astype(int)
-    right = np.minimum(left + 1, grid[0] - 1)
-    share = (middle - left)[:, None]
-    between = (1 - share) * by_time[left] + share * by_time[right]
-    resized = between.reshape(1, -1, width).astype(positions.dtype)
-    return np.concatenate([positions[:, :1], resized], axis=1)
