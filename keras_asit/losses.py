@@ -132,18 +132,39 @@ class ClassCrossentropy(keras.losses.Loss):
     Keras has a loss for either. Clips that mixup mixed have a distribution over the
     classes, those of evaluation a number.
 
+    Args:
+        label_smoothing: Share of each target that is spread over all classes.
+
     Input shape:
         Targets `(B,)` or `(B, 1)`, integers, or `(B, C)`, floats; logits `(B, C)`.
     """
 
-    def __init__(self, name="class_crossentropy", **kwargs):
+    def __init__(self, label_smoothing=0.0, name="class_crossentropy", **kwargs):
         super().__init__(name=name, **kwargs)
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(
+                f"label_smoothing is in [0, 1); received {label_smoothing!r}."
+            )
+        self.label_smoothing = label_smoothing
 
     def call(self, y_true, y_pred):
+        if self.label_smoothing:
+            y_true = self._smoothed(y_true, y_pred)
         if is_distribution(y_true, y_pred):
             return ops.categorical_crossentropy(y_true, y_pred, from_logits=True)
         classes = ops.cast(ops.reshape(y_true, (-1,)), "int32")
         return ops.sparse_categorical_crossentropy(classes, y_pred, from_logits=True)
+
+    def _smoothed(self, y_true, y_pred):
+        number = y_pred.shape[-1]
+        if not is_distribution(y_true, y_pred):
+            classes = ops.cast(ops.reshape(y_true, (-1,)), "int32")
+            y_true = ops.one_hot(classes, number, dtype="float32")
+        keep = 1.0 - self.label_smoothing
+        return keep * ops.cast(y_true, "float32") + self.label_smoothing / number
+
+    def get_config(self):
+        return {**super().get_config(), "label_smoothing": self.label_smoothing}
 
 
 @keras.saving.register_keras_serializable("keras_asit")

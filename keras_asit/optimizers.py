@@ -1,5 +1,7 @@
 """AdamW with a weight decay that follows a schedule."""
 
+import re
+
 import keras
 from keras import ops
 
@@ -41,11 +43,18 @@ class ScheduledAdamW(keras.optimizers.AdamW):
         beta_2: Decay of the second moment.
         epsilon: Added to the root of the second moment, before the correction of
             its bias.
+        layer_decay: Factor of the learning rate (and so of the weight decay) from each
+            layer of an `ASiTBackbone` to the one before: the head learns at the full
+            rate, the last block at `layer_decay` times it, the patch embedding
+            slowest (after BEiT and MAE). 1 for one rate.
+        l2: Penalty on the squares of all weights, added to the gradients as PyTorch's
+            Adam does (AST's 5e-7), unlike the weight decay.
         **kwargs: As for `keras.optimizers.AdamW`: `global_clipnorm` clips the
             norm of all gradients together, `clipnorm` each variable's own.
 
     Raises:
-        ValueError: If the weight decay is None.
+        ValueError: If the weight decay is None, `layer_decay` is not in (0, 1] or `l2`
+            is below 0.
 
     Example:
 
@@ -60,8 +69,15 @@ class ScheduledAdamW(keras.optimizers.AdamW):
         beta_1=0.9,
         beta_2=0.999,
         epsilon=1e-8,
+        layer_decay=1.0,
+        l2=0.0,
         **kwargs,
     ):
+        if not 0 < layer_decay <= 1 or l2 < 0:
+            raise ValueError(
+                "layer_decay is in (0, 1], l2 0 or more; received "
+                f"layer_decay={layer_decay!r}, l2={l2!r}."
+            )
         if isinstance(weight_decay, dict):
             weight_decay = keras.saving.deserialize_keras_object(weight_decay)
         if weight_decay is None:
@@ -78,6 +94,17 @@ class ScheduledAdamW(keras.optimizers.AdamW):
             **kwargs,
         )
         self.weight_decay = weight_decay
+        self.layer_decay, self.l2 = layer_decay, l2
+
+    def build(self, variables):
+        """As `keras.optimizers.Optimizer.build`; sees how deep each variable lies."""
+        super().build(variables)
+        self._rate_scales = layer_scales(
+            [variable.path for variable in variables], self.layer_decay
+        )
+
+    def _rate_scale(self, variable):
+        return self._rate_scales[self._get_variable_index(variable)]
 
     def weight_decay_now(self):
         """The weight decay of the coming step, a scalar."""
@@ -89,7 +116,9 @@ class ScheduledAdamW(keras.optimizers.AdamW):
         shrink = 1.0 - decay * ops.cast(self.learning_rate, "float32")
         for variable in variables:
             if len(variable.shape) > 1 and self._use_weight_decay(variable):
-                variable.assign(variable * ops.cast(shrink, variable.dtype))
+                scale = self._rate_scale(variable)
+                kept = shrink if scale == 1 else 1.0 - (1.0 - shrink) * scale
+                variable.assign(variable * ops.cast(kept, variable.dtype))
 
     def apply(self, grads, trainable_variables=None):
         """As `keras.optimizers.Optimizer.apply`."""
@@ -98,6 +127,11 @@ class ScheduledAdamW(keras.optimizers.AdamW):
             ops.power(ops.cast(beta, "float32"), step)
             for beta in (self.beta_1, self.beta_2)
         ]
+        if self.l2:
+            variables = trainable_variables or self._trainable_variables
+            grads = [
+                g + self.l2 * ops.cast(v, g.dtype) for g, v in zip(grads, variables)
+            ]
         super().apply(grads, trainable_variables)
 
     def update_step(self, gradient, variable, learning_rate):
@@ -105,6 +139,7 @@ class ScheduledAdamW(keras.optimizers.AdamW):
 
         Half of the step's graph were these, and they read the moments several times.
         """
+        learning_rate = learning_rate * self._rate_scale(variable)
         elsewhere = keras.backend.backend() != "tensorflow"
         if elsewhere or replicas.is_strategy_set() or self.amsgrad:
             return super().update_step(gradient, variable, learning_rate)
@@ -153,7 +188,39 @@ class ScheduledAdamW(keras.optimizers.AdamW):
         decay = self.weight_decay
         if callable(decay):
             decay = keras.saving.serialize_keras_object(decay)
-        return {**super().get_config(), "weight_decay": decay}
+        return {
+            **super().get_config(),
+            "weight_decay": decay,
+            "layer_decay": self.layer_decay,
+            "l2": self.l2,
+        }
+
+
+def layer_scales(paths, layer_decay):
+    """Factors of the learning rate by depth.
+
+    Args:
+        paths: Paths of an `ASiTClassifier`'s variables: those of block i have a part
+            `block_i`, those of the patch embedding `patch_embedding`; the final norm
+            and the head come after the last block.
+        layer_decay: Factor from each layer to the one before.
+
+    Returns:
+        A list of floats: `layer_decay ** (layers above)`, 1 for the head.
+    """
+    depths = [_depth(path) for path in paths]
+    above = 1 + max((depth for depth in depths if depth is not None), default=0)
+    return [layer_decay ** (above - (above if d is None else d)) for d in depths]
+
+
+def _depth(path):
+    """0 for the patch embedding, `i + 1` for block i, None for what follows."""
+    parts = path.split("/")
+    if "patch_embedding" in parts:
+        return 0
+    blocks = [re.fullmatch(r"block_(\d+)", part) for part in parts]
+    numbers = [int(match[1]) for match in blocks if match]
+    return numbers[0] + 1 if numbers else None
 
 
 def _handle(variable):

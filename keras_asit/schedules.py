@@ -88,3 +88,55 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
             "steps": self.steps,
             "warmup_steps": self.warmup_steps,
         }
+
+
+@keras.saving.register_keras_serializable("keras_asit")
+class StepDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """A constant that shrinks by a factor again and again, after a linear warm-up.
+
+    How AST's fine-tuning recipes lower the learning rate (specification, Section 7).
+
+    Args:
+        start: Value after the warm-up.
+        factor: What it is multiplied by each time.
+        first: Step of the first decay.
+        every: Steps from one decay to the next.
+        warmup_steps: Steps of the warm-up from 0; decays count in it too.
+
+    Raises:
+        ValueError: If a number is out of its range.
+
+    Example:
+
+    >>> rate = StepDecay(1e-4, factor=0.5, first=100, every=50)
+    >>> [round(float(rate(step)) * 1e5, 2) for step in (99, 100, 149, 150)]
+    [10.0, 5.0, 5.0, 2.5]
+    """
+
+    def __init__(self, start, factor, first, every, warmup_steps=0):
+        super().__init__()
+        if not 0 < factor <= 1 or first < 0 or every < 1 or warmup_steps < 0:
+            raise ValueError(
+                "Expected 0 < factor <= 1, first >= 0, every >= 1, warmup_steps >= 0; "
+                f"received factor={factor}, first={first}, every={every}, "
+                f"warmup_steps={warmup_steps}."
+            )
+        self.start, self.factor = start, factor
+        self.first, self.every, self.warmup_steps = first, every, warmup_steps
+
+    def __call__(self, step):
+        step = ops.cast(step, "float32")
+        decays = ops.maximum(ops.floor((step - self.first) / self.every) + 1.0, 0.0)
+        value = self.start * ops.power(ops.cast(self.factor, "float32"), decays)
+        if not self.warmup_steps:
+            return value
+        return value * ops.minimum(step / self.warmup_steps, 1.0)
+
+    def get_config(self):
+        return {
+            "start": self.start,
+            "factor": self.factor,
+            "first": self.first,
+            "every": self.every,
+            "warmup_steps": self.warmup_steps,
+        }

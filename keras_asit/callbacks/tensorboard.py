@@ -194,7 +194,8 @@ class TensorBoard(keras.callbacks.Callback):
         """What the corruption of views draws its masks from."""
         if self.views is None:
             return []
-        layers = [getattr(self.model, n, None) for n in ("corruption", "random_filter")]
+        names = ("corruption", "random_filter", "random_resized_crop")
+        layers = [getattr(self.model, name, None) for name in names]
         return [v for layer in layers if layer is not None for v in layer.variables]
 
     def _reconstructions(self):

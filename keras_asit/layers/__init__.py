@@ -5,6 +5,7 @@ from keras_asit.layers.gmml_corruption import GMMLCorruption
 from keras_asit.layers.patch_embedding import PatchEmbedding, patchify, unpatchify
 from keras_asit.layers.projection_head import BottleneckMLP, ProjectionHead
 from keras_asit.layers.random_filter import RandomFilter
+from keras_asit.layers.random_resized_crop import RandomResizedCrop
 from keras_asit.layers.reconstruction_head import ReconstructionHead
 from keras_asit.layers.transformer_block import SelfAttention, TransformerBlock
 
@@ -15,6 +16,7 @@ __all__ = [
     "PatchEmbedding",
     "ProjectionHead",
     "RandomFilter",
+    "RandomResizedCrop",
     "ReconstructionHead",
     "SelfAttention",
     "TransformerBlock",

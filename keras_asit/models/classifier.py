@@ -38,6 +38,9 @@ class ASiTClassifier(OnDevices, keras.Model):
         class_names: Names of the classes, in the order of the targets.
         freeze_backbone: Whether only the linear layer is trained. Otherwise the
             backbone is made trainable, also when it was a pretrainer's teacher.
+        augmentation: Layers, or one, that features `(B, T, F)` go through in training,
+            `RandomResizedCrop` for example; they run with the model, on the
+            accelerator.
         dtype: Dtype policy; by default the backbone's. The linear layer and the
             loss are float32.
 
@@ -68,6 +71,7 @@ class ASiTClassifier(OnDevices, keras.Model):
         pooling="cls",
         class_names=None,
         freeze_backbone=False,
+        augmentation=(),
         dtype=None,
         **kwargs,
     ):
@@ -87,6 +91,7 @@ class ASiTClassifier(OnDevices, keras.Model):
             )
         self.backbone = backbone
         self.freeze_backbone = freeze_backbone
+        self.augmentation = list(keras.tree.flatten(augmentation))
         backbone.trainable = not freeze_backbone
         self.num_classes = num_classes
         self.multi_label = multi_label
@@ -98,6 +103,8 @@ class ASiTClassifier(OnDevices, keras.Model):
 
     def call(self, inputs, training=False):
         features = self._features(inputs)
+        for layer in self.augmentation if training else ():
+            features = layer(features, training=True)
         tokens = self.backbone(features, training=training)
         return self.head(pool(tokens, self.pooling))
 
@@ -268,6 +275,10 @@ class ASiTClassifier(OnDevices, keras.Model):
             "pooling": self.pooling,
             "class_names": self.class_names,
             "freeze_backbone": self.freeze_backbone,
+            "augmentation": [
+                keras.saving.serialize_keras_object(layer)
+                for layer in self.augmentation
+            ],
         }
 
     @classmethod
@@ -278,6 +289,12 @@ class ASiTClassifier(OnDevices, keras.Model):
                 config[key] = keras.saving.deserialize_keras_object(
                     config[key], custom_objects=custom_objects
                 )
+        config["augmentation"] = [
+            keras.saving.deserialize_keras_object(layer, custom_objects=custom_objects)
+            if isinstance(layer, dict)
+            else layer
+            for layer in config.get("augmentation", ())
+        ]
         return cls(**config)
 
 

@@ -3,6 +3,7 @@
 from keras_asit.layers.gmml_corruption import GMMLCorruption
 from keras_asit.layers.projection_head import BottleneckMLP, ProjectionHead
 from keras_asit.layers.random_filter import RandomFilter
+from keras_asit.layers.random_resized_crop import RandomResizedCrop
 from keras_asit.layers.reconstruction_head import ReconstructionHead
 
 
@@ -46,6 +47,22 @@ def random_filter(options, frontend, seed):
         seed=None if seed is None else (seed + 1) % 2**32,
         dtype="float32",
         name="random_filter",
+    )
+
+
+def random_resized_crop(options, seed):
+    """The `RandomResizedCrop` of clean views, with draws of its own.
+
+    Args:
+        options: As `profiles.resolve` gives them.
+        seed: Integer seed of the corruption, or None.
+    """
+    return RandomResizedCrop(
+        options["resize_time"],
+        options["resize_frequency"],
+        seed=None if seed is None else (seed + 2) % 2**32,
+        dtype="float32",
+        name="random_resized_crop",
     )
 
 

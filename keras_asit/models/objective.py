@@ -19,14 +19,15 @@ def prepare(model, views, training=False):
     Args:
         model: The pretrainer.
         views: As for `fit`.
-        training: Whether the random filter is on.
+        training: Whether views are resized and filtered at random.
 
     Returns:
         A dict of float32: `clean` views `(B, V, T, F)`; `corrupted` ones and their
         `mask` `(B, V N, T, F)`, with N `student_views`; and `changed`
         `(B, V N, P)`, 1 for the tokens that the local loss is taken over.
     """
-    clean = model.random_filter(model.features(views), training=training)
+    clean = model.random_resized_crop(model.features(views), training=training)
+    clean = model.random_filter(clean, training=training)
     copies = model.options["student_views"]
     repeated = ops.repeat(clean, copies, axis=1) if copies > 1 else clean
     corrupted, mask = (ops.cast(x, "float32") for x in model.corrupt(repeated))

@@ -16,6 +16,7 @@ from numbers import Integral, Real
 
 from keras_asit import optimizers
 from keras_asit.layers import gmml_corruption
+from keras_asit.layers.random_resized_crop import is_share_range
 
 _PAPER = {
     # Row 1: weights of the three losses; 0 switches a loss and its head off.
@@ -48,6 +49,11 @@ _PAPER = {
     # Largest gain, in decibels, of the random filter of each view (`RandomFilter`), so
     # that views of one clip do not share the colour of its recording. Not the paper's.
     "filter_decibels": 0.0,
+    # Shares of the frames and of the mel bins that each view is cropped to and resized
+    # from (`RandomResizedCrop`). Not the paper's, whose views are resized by no stated
+    # amount (row 21).
+    "resize_time": (1.0, 1.0),
+    "resize_frequency": (1.0, 1.0),
     # Corrupted views of each clean one, which share the teacher's pass (after EAT, Chen
     # et al., 2024). Not the paper's.
     "student_views": 1,
@@ -174,6 +180,10 @@ _RULES = {
         for name in ("alien_ratio", "alien_probability", "max_block", "align")
     },
     "filter_decibels": (_number(lambda x: 0 <= x < inf), "0 or more decibels"),
+    **dict.fromkeys(
+        ("resize_time", "resize_frequency"),
+        (is_share_range, "(low, high) with 0 < low <= high, shares of the axis"),
+    ),
     "student_views": _WIDTH,
     "student_temperature": (_number(lambda x: 0 < x < inf), "more than 0"),
     "center_momentum": (_number(lambda x: 0 <= x <= 1), "in [0, 1]"),

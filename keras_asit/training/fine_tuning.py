@@ -129,12 +129,14 @@ def _assign(variables, values):
         variable.assign(value)
 
 
-def clip_probabilities(classifier, clips):
+def clip_probabilities(classifier, clips, seconds=None, cache=True):
     """Class probabilities of clips of any length, as `predict_file` gives them.
 
     Args:
         classifier: An `ASiTClassifier`.
         clips: A `Manifest`.
+        seconds: Length of the windows that cover a clip; the backbone's by default.
+        cache: Whether waveforms stay in memory while the clips are read twice.
 
     Returns:
         `(probabilities, indices)`: `(N, C)`, and the numbers of the N clips that
@@ -142,9 +144,11 @@ def clip_probabilities(classifier, clips):
     """
     backbone = classifier.backbone
     frontend = backbone.frontend
-    reader = data.ClipReader(clips, frontend.sample_rate, cache=True)
+    reader = data.ClipReader(clips, frontend.sample_rate, cache=cache)
     indices = reader.readable()
     samples = frontend.samples(backbone.num_frames)
+    if seconds is not None:
+        samples = round(seconds * frontend.sample_rate)
     starts = range(0, len(indices), CLIPS_AT_ONCE)
     groups = [indices[start : start + CLIPS_AT_ONCE] for start in starts]
     scores = [_mean_probabilities(classifier, reader, g, samples) for g in groups]

@@ -1,0 +1,200 @@
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+import soundfile
+
+from keras_asit import data, evaluation, training
+from keras_asit.training import Protocol
+from tiny_asit import values
+
+RATE = 8000
+MODEL = training.SmallModel(
+    RATE, 0.4, num_frames=32, num_mel_bins=32, hidden_dim=16, num_layers=1
+)
+SHORT = Protocol(
+    epochs=2, batch_size=4, seconds=0.4, learning_rate=1e-2, schedule="step"
+)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """Twelve clips of 0.4 s: low, middle and high tones."""
+    folder = tmp_path_factory.mktemp("tones")
+    for i in range(12):
+        name = ("high", "low", "middle")[i % 3]
+        pitch = {"low": 200, "middle": 700, "high": 2000}[name]
+        noise = 0.01 * np.random.default_rng(i).normal(size=3200)
+        (folder / name).mkdir(exist_ok=True)
+        wave = 0.3 * np.sin(2 * np.pi * pitch * np.arange(3200) / RATE) + noise
+        soundfile.write(folder / name / f"{i}.wav", wave, RATE)
+    return data.read_manifest(folder)
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    with training.seeded(0):
+        return MODEL.backbone(MODEL.frontend(mean=-8.0, std=4.0))
+
+
+def run(backbone, clips, protocol, **options):
+    return training.fine_tune(backbone, clips, clips, protocol, **options)
+
+
+def test_it_learns_tones_and_leaves_the_backbone_alone(backbone, clips):
+    before = values(backbone.weights)
+    result = run(backbone, clips, SHORT.replace(epochs=20))
+    assert result.score == 1.0
+    assert result.epoch == 20
+    assert result.scores.shape == (12, 3)
+    np.testing.assert_allclose(result.scores.sum(axis=1), 1, rtol=1e-5)
+    assert result.score == evaluation.accuracy(result.targets, result.scores)
+    for a, b in zip(before, values(backbone.weights), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_multi_label_protocol(backbone, clips):
+    protocol = SHORT.replace(
+        loss="binary_cross_entropy", metric="mean_average_precision", mixup=0.5
+    )
+    result = run(backbone, clips, protocol)
+    assert result.targets.shape == (12, 3)
+    expected = evaluation.mean_average_precision(result.targets, result.scores)
+    assert result.score == expected
+
+
+def test_average_of_epochs_is_the_mean_of_their_weights(backbone, clips, tmp_path):
+    seen = []
+    watch = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: seen.append(
+            values(watch.model.trainable_variables)
+        )
+    )
+    protocol = SHORT.replace(epochs=3, average_epochs=(2, 3))
+    result = run(backbone, clips, protocol, callbacks=[watch])
+    assert result.epoch is None
+    trained = values(result.classifier.trainable_variables)
+    for second, third, mean in zip(seen[1], seen[2], trained, strict=True):
+        np.testing.assert_allclose(mean, (second + third) / 2, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("selection", ["validation", "ast_published"])
+def test_selected_epoch_is_the_best_one(backbone, clips, tmp_path, selection):
+    scores = iter([0.5, 0.75, 0.75, 0.25])
+    saved = {}
+
+    class Scored(training.BestEpoch):
+        def after_epoch(self, number):
+            saved[number] = values(self.model.trainable_variables)
+            super().after_epoch(number)
+
+    best = Scored(lambda model: next(scores), tmp_path, steps=3)
+    result = run(backbone, clips, SHORT.replace(epochs=4), callbacks=[best])
+    assert best.best == 2
+    assert json.loads((tmp_path / "epochs.json").read_text())["3"] == 0.75
+    for ours, theirs in zip(
+        values(result.classifier.trainable_variables), saved[2], strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+    options = {"validation": clips} if selection == "validation" else {}
+    chosen = run(backbone, clips, SHORT.replace(selection=selection), **options)
+    assert chosen.epoch in (1, 2)
+    assert chosen.score == max(chosen.score, 0)
+
+
+def test_validation_clips_are_asked_for(backbone, clips):
+    with pytest.raises(ValueError, match="selects the epoch on validation clips"):
+        run(backbone, clips, SHORT.replace(selection="validation"))
+
+
+@pytest.mark.parametrize(
+    "options", [{"average_epochs": (1, 4)}, {"selection": "ast_published"}]
+)
+def test_an_interrupted_run_goes_on_to_the_bit(backbone, clips, tmp_path, options):
+    """Killed in the third of four epochs; averages and selections count once."""
+
+    class Killed(Exception):
+        pass
+
+    class Kill(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if int(self.model.optimizer.iterations) == 8:
+                raise Killed
+
+    protocol = SHORT.replace(epochs=4, **options)
+    whole = run(backbone, clips, protocol)
+    with pytest.raises(Killed):
+        run(
+            backbone, clips, protocol, folder=tmp_path, save_every=2, callbacks=[Kill()]
+        )
+    again = run(backbone, clips, protocol, folder=tmp_path, save_every=2)
+    assert again.score == whole.score
+    assert again.epoch == whole.epoch
+    for a, b in zip(
+        values(whole.classifier.trainable_variables),
+        values(again.classifier.trainable_variables),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_adapted_interpolates_and_takes_constants(backbone, caplog):
+    protocol = SHORT.replace(seconds=0.8, num_frames=64, mean=-1.0, std=2.0)
+    with caplog.at_level("INFO"):
+        longer = training.adapted(backbone, protocol)
+    assert longer.num_frames == 64
+    assert (longer.frontend.mean, longer.frontend.std) == (-1.0, 2.0)
+    assert "2" in caplog.text and "4" in caplog.text
+    assert backbone.frontend.mean == -8.0
+    with pytest.raises(ValueError, match="rest would never be seen"):
+        training.adapted(backbone, SHORT.replace(seconds=3.0))
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"schedule": "linear"}, r"schedule is one of \['cosine', 'step'\]"),
+        ({"loss": "mse"}, "loss is one of"),
+        ({"epochs": 0}, "epochs is a whole number of 1 or more"),
+        ({"batch_size": 0}, "batch_size is a whole number of 1 or more"),
+        ({"seconds": 0}, "seconds is more than 0"),
+        ({"mean": -4.0}, "mean and std come together"),
+        ({"average_epochs": (1, 3)}, "average_epochs is"),
+        (
+            {"average_epochs": (1, 2), "selection": "validation"},
+            "Either weights are averaged over epochs or one epoch is selected",
+        ),
+    ],
+)
+def test_protocols_that_make_no_sense(changes, message):
+    with pytest.raises(ValueError, match=message):
+        SHORT.replace(**changes)
+
+
+def test_protocol_to_optimiser():
+    ast = Protocol(
+        epochs=25,
+        batch_size=12,
+        learning_rate=5e-5,
+        schedule="step",
+        decay_factor=0.5,
+        decay_after=10,
+        decay_every=5,
+        warmup_steps=1000,
+        betas=(0.95, 0.999),
+        weight_decay=0.0,
+        l2=5e-7,
+        clip_norm=None,
+    )
+    optimizer = ast.optimizer(num_clips=22_160)
+    per_epoch = 22_160 // 12
+    rate = optimizer._learning_rate
+    assert float(rate(500)) == pytest.approx(2.5e-5)
+    for epoch, expected in [(9, 5e-5), (10, 2.5e-5), (14, 2.5e-5), (15, 1.25e-5)]:
+        assert float(rate(epoch * per_epoch + 5)) == pytest.approx(expected)
+    assert (optimizer.beta_1, optimizer.l2) == (0.95, 5e-7)
+    assert optimizer.global_clipnorm is None
+    assert ast.steps(22_160) == 25 * per_epoch
+    assert dataclasses.asdict(ast) == ast.as_dict()
