@@ -225,14 +225,9 @@ class Protocol:
             seed: Integer.
         """
         chosen = []
-        if (1.0, 1.0) != tuple(self.resize_time) or (1.0, 1.0) != tuple(
-            self.resize_frequency
-        ):
-            chosen.append(
-                layers.RandomResizedCrop(
-                    self.resize_time, self.resize_frequency, seed=seed + 1
-                )
-            )
+        shares = tuple(self.resize_time), tuple(self.resize_frequency)
+        if shares != ((1.0, 1.0), (1.0, 1.0)):
+            chosen.append(layers.RandomResizedCrop(*shares, seed=seed + 1))
         if self.filter_decibels:
             chosen.append(
                 layers.RandomFilter(self.filter_decibels, std=std, seed=seed + 2)
