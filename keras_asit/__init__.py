@@ -21,6 +21,7 @@ __all__ = [
     "evaluation",
     "layers",
     "losses",
+    "metrics",
     "models",
     "optimizers",
     "pictures",

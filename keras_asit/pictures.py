@@ -1,4 +1,4 @@
-"""Pictures of spectrograms, corruption and learning curves, with matplotlib.
+"""Pictures of spectrograms, corruption, learning curves and scores, with matplotlib.
 
 Every function returns a `matplotlib.figure.Figure`; `save` writes it as PNG.
 """
@@ -179,3 +179,60 @@ def bars(values, title="", unit="%", reference=None):
         axes.legend(fontsize=8)
     axes.set_title(title, fontsize=10)
     return figure
+
+
+def confusion_matrix(matrix, class_names=None, title=""):
+    """A confusion matrix, each row coloured by shares of the clips of its class.
+
+    Colours follow the square root of the share, so that rare confusions can be seen.
+    Of up to 20 classes the cells tell their numbers of clips, where there are any.
+
+    Args:
+        matrix: `(C, C)` numbers of clips, a row for each class and a column for each
+            prediction, as `evaluation.confusion_matrix` returns it.
+        class_names: C names; numbers where not given.
+        title: Title of the figure.
+
+    Raises:
+        ValueError: If the matrix is not square or there is not a name for every class.
+    """
+    matrix = np.asarray(matrix)
+    names = list(range(len(matrix)) if class_names is None else class_names)
+    if matrix.shape != (len(names), len(names)) or not names:
+        raise ValueError(
+            "Expected a matrix (C, C) and a name for each of the C classes; received "
+            f"shape {matrix.shape} and {len(names)} names."
+        )
+    has_numbers = len(names) <= 20
+    side = 3 + (0.42 if has_numbers else 0.15) * len(names)
+    figure = _figure(side + 0.8, side)
+    axes = figure.subplots()
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(shares, norm=_square_root_colors(), cmap="Blues")
+    figure.colorbar(image, label="share of the class", shrink=0.8, aspect=30)
+    edges = np.arange(1, len(names)) - 0.5
+    for lines in (axes.hlines, axes.vlines):
+        lines(edges, -0.5, len(names) - 0.5, color="gainsboro", linewidth=0.4)
+    if has_numbers:
+        _write_numbers(axes, matrix, shares)
+    size = 9 if has_numbers else 7
+    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=size)
+    axes.set_yticks(range(len(names)), names, fontsize=size)
+    axes.set_xlabel("prediction")
+    axes.set_ylabel("class")
+    axes.set_title(title, fontsize=10)
+    return figure
+
+
+def _square_root_colors():
+    from matplotlib.colors import PowerNorm
+
+    return PowerNorm(0.5, vmin=0, vmax=1)
+
+
+def _write_numbers(axes, matrix, shares):
+    """Numbers of clips in the cells that have any, to be read on their colours."""
+    for y, x in np.argwhere(matrix):
+        color = "white" if shares[y, x] > 0.25 else "black"
+        number = f"{matrix[y, x]:g}"
+        axes.text(x, y, number, color=color, fontsize=8, ha="center", va="center")

@@ -117,3 +117,31 @@ def test_without_matplotlib(monkeypatch):
     for attempt in (pictures.need_matplotlib, lambda: pictures.bars({"a": 1.0})):
         with pytest.raises(ImportError, match=r"pip install 'keras-asit\[plots\]'"):
             attempt()
+
+
+def test_confusion_matrix_has_the_shares_of_each_class():
+    matrix = np.array([[3, 1, 0], [0, 0, 0], [0, 0, 5]])
+    figure = pictures.confusion_matrix(matrix, ["dog", "rain", "cow"], "fold 1")
+    axes = figure.axes[0]
+    expected = [[0.75, 0.25, 0], [0, 0, 0], [0, 0, 1]]
+    np.testing.assert_allclose(axes.images[0].get_array(), expected)
+    assert axes.images[0].get_clim() == (0, 1)
+    written = {text.get_position(): text.get_text() for text in axes.texts}
+    assert written == {(0, 0): "3", (1, 0): "1", (2, 2): "5"}
+    for ticks in (axes.get_xticklabels(), axes.get_yticklabels()):
+        assert [tick.get_text() for tick in ticks] == ["dog", "rain", "cow"]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("prediction", "class")
+
+
+def test_confusion_matrix_of_many_classes_has_no_numbers():
+    figure = pictures.confusion_matrix(np.eye(50))
+    assert not figure.axes[0].texts
+    assert len(figure.axes[0].get_yticklabels()) == 50
+
+
+@pytest.mark.parametrize(
+    ("matrix", "names"), [(np.ones((2, 3)), None), (np.eye(2), ["a"]), ([], None)]
+)
+def test_confusion_matrix_of_another_shape(matrix, names):
+    with pytest.raises(ValueError, match=r"a matrix \(C, C\) and a name for each"):
+        pictures.confusion_matrix(matrix, names)
