@@ -19,6 +19,7 @@ __all__ = [
     "distribution",
     "embed",
     "evaluation",
+    "hear",
     "layers",
     "losses",
     "metrics",

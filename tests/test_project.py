@@ -41,6 +41,7 @@ DATA_FLOW = [
     "models",
     "presets",
     "embedding",
+    "hear",
     "audit",
     "training",
     "quickstart",
@@ -75,6 +76,8 @@ PUBLIC_NAMES = [
     "presets.save",
     "presets.names",
     "presets.describe",
+    "presets.from_vision_transformer",
+    "presets.resized",
     "evaluation.mean_average_precision",
     "evaluation.knn_accuracy",
     "evaluation.linear_probe",
@@ -89,6 +92,9 @@ PUBLIC_NAMES = [
     "metrics.MeanAUC",
     "metrics.DPrime",
     "embed",
+    "hear.load_model",
+    "hear.get_scene_embeddings",
+    "hear.get_timestamp_embeddings",
 ]
 
 SOURCE_FOLDERS = ["keras_asit", "tests", "recipes", "benchmarks", "tutorials", "docs"]
