@@ -40,6 +40,8 @@ class Study:
 
     Attributes:
         column: Column of the manifest whose values are held out one by one.
+        train_values: Values of it to train with, `("train",)` for a column split; all
+            but the one held out by default.
         model: A `training.SmallModel`.
         pretraining: Options of `training.pretrain`.
         learning_rate: Peak of the pretraining's learning rate.
@@ -48,6 +50,8 @@ class Study:
         protocol: A `training.Protocol`.
         pooling: What of the tokens neighbours and probe see, as of `embed`.
         labels: Labelled clips a class; 0 for all.
+        vision: A vision transformer that new backbones begin with, as of
+            `presets.from_vision_transformer`; None for random weights.
     """
 
     column: str
@@ -59,6 +63,8 @@ class Study:
     protocol: training.Protocol
     pooling: str = "cls"
     labels: int = 0
+    train_values: tuple = ()
+    vision: str | None = None
 
     def settings(self):
         """All that results depend on, for JSON."""
@@ -72,6 +78,8 @@ class Study:
             "protocol": self.protocol.as_dict(),
             "pooling": self.pooling,
             "labels": self.labels,
+            "train_values": self.train_values,
+            "vision": str(self.vision),
             "backend": keras.backend.backend(),
         }
 
@@ -98,6 +106,11 @@ def run(
     Raises:
         ValueError: If a group is unknown, or a start lacks what it needs.
     """
+    if study.column not in manifest.columns:
+        raise ValueError(
+            f"Expected a column {study.column} to hold out by; the manifest has "
+            f"{sorted(manifest.columns)}."
+        )
     known = sorted({*manifest.columns[study.column]} - {""})
     groups = known if groups is None else list(groups)
     if unknown := sorted({*groups} - {*known}):
@@ -141,14 +154,20 @@ class HeldOut:
     def __init__(self, manifest, study, group, seed, kept, others=(), preset=None):
         self.study, self.seed, self.kept = study, seed, kept
         self.others, self.preset = others, preset
-        self.train = manifest.where(**{study.column: lambda v: v not in ("", group)})
+        self.train = manifest.where(**{study.column: self._is_to_train_with(group)})
         self.test = manifest.where(**{study.column: group})
         self.name = f"{study.column}-{group}/seed-{seed}"
 
+    def _is_to_train_with(self, group):
+        chosen = self.study.train_values
+        if chosen:
+            return lambda value: value in chosen and value != group
+        return lambda value: value not in ("", group)
+
     def score(self, measure):
-        """Accuracy in percent on the held-out clips."""
+        """The protocol's metric, in percent, on the held-out clips."""
         run = functools.partial(self._measure, measure)
-        return self.kept.done(f"{self.name}/{measure}", run)["accuracy"]
+        return self.kept.done(f"{self.name}/{measure}", run)["score"]
 
     def _measure(self, measure):
         start, _, kind = measure.partition("_")
@@ -174,7 +193,14 @@ class HeldOut:
 
     def _new_backbone(self, frontend):
         with training.seeded(self.seed):
-            return self.study.model.backbone(frontend)
+            backbone = self.study.model.backbone(frontend)
+        if self.study.vision is None:
+            return backbone
+        return presets.from_vision_transformer(
+            self.study.vision,
+            input_shape=(backbone.num_frames, backbone.num_mel_bins),
+            frontend=frontend,
+        )
 
     # Where a backbone comes from.
 
@@ -246,7 +272,7 @@ class HeldOut:
             "knn": evaluation.knn_accuracy,
             "probe": functools.partial(evaluation.linear_probe, regularisation=10.0),
         }[kind]
-        return {"accuracy": 100 * measure(train_x, train_y, test_x, test_y)}
+        return {"score": 100 * measure(train_x, train_y, test_x, test_y)}
 
     def _fine_tune(self, measure, weights):
         folder = self.kept.out / self.name / measure
@@ -263,7 +289,7 @@ class HeldOut:
         shutil.rmtree(folder)  # what was kept for an interrupted run
         np.savez(Path(f"{folder}.npz"), scores=result.scores, targets=result.targets)
         return {
-            "accuracy": 100 * result.score,
+            "score": 100 * result.score,
             "epoch": result.epoch,
             "scored_clips": len(result.indices),
             "history": _numbers(result.history),
@@ -271,7 +297,7 @@ class HeldOut:
 
     def _floor(self, kind):
         accuracy = floors.accuracy(kind, self.labelled, self.test, self.frontend)
-        return {"accuracy": 100 * accuracy}
+        return {"score": 100 * accuracy}
 
 
 def pretrain(study, backbone, paths, steps, seed, label):

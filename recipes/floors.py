@@ -29,7 +29,7 @@ def accuracy(kind, train, test, frontend):
 
 
 def statistics(manifest, frontend):
-    """Log-mel statistics `(N, 3 F)` and classes `(N,)` of the clips that can be read."""
+    """Log-mel statistics `(N, 3 F)` and classes `(N,)` of what can be read."""
     plain = type(frontend).from_config({**frontend.get_config(), "num_frames": None})
     reader = data.ClipReader(manifest, frontend.sample_rate, cache=True)
     readable = reader.readable()

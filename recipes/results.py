@@ -8,16 +8,16 @@ import numpy as np
 from keras_asit import evaluation, pictures
 from recipes import stages
 
-COLUMNS = ("measure", "accuracy (%)", "held out", "seeds", "command", "commit")
+COLUMNS = ("measure", "score (%)", "held out", "seeds", "command", "commit")
 COLUMNS += ("machine", "duration")
 
 
 def collect(out):
-    """Results of all groups and seeds in a folder: `{measure: {seed: {group: record}}}`."""
+    """Results of all groups and seeds: `{measure: {seed: {group: record}}}`."""
     found = {}
     for file in sorted(Path(out).glob("*-*/seed-*/*.json")):
         record = stages.read_json(file)
-        if "accuracy" not in record:
+        if "score" not in record:
             continue
         group, seed = (part.split("-", 1)[1] for part in file.parts[-3:-1])
         found.setdefault(file.stem, {}).setdefault(seed, {})[group] = record
@@ -27,14 +27,14 @@ def collect(out):
 def summary(by_seed):
     """Mean and deviation of one measure.
 
-    The accuracy of a seed is the mean over its groups, as is the custom for
+    The score of a seed is the mean over its groups, as is the custom for
     cross-validation. The deviation is that of the seeds, or with one seed that of the
     groups.
 
     Args:
-        by_seed: `{seed: {group: {"accuracy": %, ...}}}`.
+        by_seed: `{seed: {group: {"score": %, ...}}}`.
     """
-    rows = {s: {g: r["accuracy"] for g, r in of.items()} for s, of in by_seed.items()}
+    rows = {s: {g: r["score"] for g, r in of.items()} for s, of in by_seed.items()}
     of_seeds = [statistics.mean(row.values()) for row in rows.values()]
     groups = sorted({group for row in rows.values() for group in row})
     by_group = {

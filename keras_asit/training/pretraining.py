@@ -31,6 +31,7 @@ def pretrain(
     profile="paper",
     seed=0,
     callbacks=(),
+    jit_compile="auto",
     **options,
 ):
     """Pretrains a backbone on clips without labels.
@@ -50,6 +51,7 @@ def pretrain(
         profile: Profile of the `ASiTPretrainer` and of the clipping of gradients.
         seed: Integer that fixes the heads, the views and the corruption.
         callbacks: More callbacks.
+        jit_compile: As of `ASiTPretrainer.compile`.
         **options: Options of the `ASiTPretrainer`.
 
     Returns:
@@ -71,7 +73,8 @@ def pretrain(
     row = TRAINING[profile]
     clips = clipping(row["clip"], row["clip_norm"])
     pretrainer.compile(
-        optimizer=ScheduledAdamW(budget.peak, weight_decay=weight_decay, **clips)
+        optimizer=ScheduledAdamW(budget.peak, weight_decay=weight_decay, **clips),
+        jit_compile=jit_compile,
     )
     # Else TensorFlow makes its variables while it traces the first step, one by one.
     pretrainer.optimizer.build(pretrainer.trainable_variables)

@@ -1,0 +1,141 @@
+"""One table of the paper's ablations: every row pretrained, fine-tuned and scored.
+
+    python -m recipes.ablations.train --table losses --data MANIFEST --out DIR
+
+Every stage of a row leaves its result in DIR when it is done, so that a table that was
+cut off goes on where it was, and rows can be run one by one. `TABLE/table.md` holds
+them all, with seeds, mean and deviation.
+"""
+
+import argparse
+import dataclasses
+import re
+import sys
+from pathlib import Path
+
+from keras_asit import cli, data
+from recipes import cross_validation, results, stages
+from recipes.ablations import config
+from recipes.cross_validation_command import TINY_MODEL, TINY_PRETRAINING, tiny
+
+HEAD = ("row", "fine-tuned (%)", "linear probe (%)", "held out", "seeds", "duration")
+HEAD += ("commit", "machine")
+
+
+def parser():
+    top = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = top.add_argument
+    add("--table", required=True, choices=list(config.TABLES))
+    add("--data", required=True, help="manifest of labelled clips")
+    add("--out", required=True, help="folder of the runs; an earlier one goes on")
+    add("--rows", nargs="+", help="of the table (default: all)")
+    add("--column", default="fold", help="to hold out by (default: fold)")
+    add("--held-out", nargs="+", help="values to hold out (default: each)")
+    add("--train-values", nargs="+", default=(), help="with --column split: train")
+    add("--seeds", nargs="+", type=cli.whole_number(0), default=config.SEEDS)
+    add("--scale", choices=list(config.SCALES), default="small")
+    add("--steps", type=cli.whole_number(1), help="of pretraining")
+    add("--epochs", type=cli.whole_number(1), help="of fine-tuning")
+    add("--image-net", help="vision transformer for the rows called ImageNet")
+    add("--tiny", action="store_true", help="a moment of everything, as the tests do")
+    return top
+
+
+def study_of(row, options):
+    """The `Study` of a row."""
+    scale = config.SCALES[options.scale]
+    model = scale.models[row.size or next(iter(scale.models))]
+    pretraining, protocol = {**scale.pretraining, **row.options}, scale.protocol
+    steps = max(1, round(row.steps * (options.steps or scale.steps)))
+    if options.epochs:
+        protocol = protocol.replace(epochs=options.epochs)
+    if options.tiny:
+        protocol = tiny(protocol)
+        width = {"smaller": 16, "base": 64}.get(row.size, TINY_MODEL.hidden_dim)
+        model = dataclasses.replace(TINY_MODEL, hidden_dim=width)
+        pretraining |= TINY_PRETRAINING
+        steps = max(1, round(2 * row.steps))
+    return cross_validation.Study(
+        column=options.column,
+        train_values=tuple(options.train_values),
+        model=model,
+        pretraining=pretraining,
+        learning_rate=scale.learning_rate,
+        steps=steps,
+        steps_all=0,
+        protocol=protocol,
+        vision=options.image_net if row.is_vision else None,
+    )
+
+
+def run(options, made_by):
+    """Runs rows, and writes the table of all that the folder holds."""
+    rows = config.TABLES[options.table]
+    names = options.rows or list(rows)
+    if unknown := sorted({*names} - {*rows}):
+        raise ValueError(f"Expected rows of {list(rows)}; received {unknown}.")
+    if options.image_net is None:
+        without = [name for name in names if rows[name].is_vision]
+        if without and options.rows:
+            raise ValueError(
+                f"The rows {without} begin with ImageNet's weights. Give --image-net, "
+                "a keras-hub preset or a folder of a transformers ViT."
+            )
+        for name in without:
+            print(f"{name}: left out, it needs --image-net")
+        names = [name for name in names if name not in without]
+    manifest = data.read_manifest(options.data)
+    out = Path(options.out) / options.table
+    for name in names:
+        print(f"{options.table}: {name}", flush=True)
+        cross_validation.run(
+            manifest,
+            study_of(rows[name], options),
+            out / slug(name),
+            groups=options.held_out,
+            seeds=options.seeds,
+            starts=(rows[name].start,),
+            made_by=made_by,
+        )
+        stages.write(out / "table.md", table(out, rows))
+    print((out / "table.md").read_text(encoding="utf-8"))
+
+
+def slug(name):
+    """A row's name for a folder: `C+R` to `c+r`, `10 %` to `10`."""
+    return re.sub(r"[^a-z0-9.+]+", "-", name.lower()).strip("-")
+
+
+def table(out, rows):
+    """The table of the rows that were run, as markdown."""
+    lines = [f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|"]
+    commands = {}
+    for name, row in rows.items():
+        file = out / slug(name) / "results.json"
+        if not file.is_file():
+            continue
+        found = stages.read_json(file)
+        tuned, probe = found.get(row.start), found.get(f"{row.start}_probe")
+        made = [measure["made_by"] for measure in found.values()]
+        for one in made:
+            commands |= dict.fromkeys(one["command"])
+        cells = [name, results.spread(tuned) if tuned else ""]
+        cells += [results.spread(probe) if probe else ""]
+        cells += [" ".join(tuned["groups"]), " ".join(tuned["seeds"])]
+        cells += [tuned["made_by"]["duration"]]
+        for key in ("commit", "machine"):
+            cells.append("; ".join(dict.fromkeys(v for one in made for v in one[key])))
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", *(f"    {command}" for command in commands)]
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments=None):
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    options = parser().parse_args(arguments)
+    made_by = stages.made_by("recipes.ablations.train", arguments)
+    return cli.exit_status("train", run, options, made_by)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""The command line of recipes with an official split."""
+
+import sys
+
+import numpy as np
+
+from keras_asit import cli, data
+from keras_asit.cli.arguments import Parser
+from recipes import official_split, stages
+from recipes.cross_validation_command import TINY_MODEL, tiny
+
+TINY_CLIPS = 24  # of each part
+
+
+def parser(config):
+    """The arguments that these recipes share; `config` is a recipe's module."""
+    top = Parser(description=config.__doc__.splitlines()[0], allow_abbrev=False)
+    add = top.add_argument
+    add("--data", required=True, help="manifest that the recipe's prepare wrote")
+    add("--out", required=True, help="folder of the runs; an earlier one goes on")
+    start = top.add_mutually_exclusive_group(required=True)
+    start.add_argument("--backbone", help="preset to fine-tune: a folder or an address")
+    sizes = official_split.SIZES
+    start.add_argument("--scratch", choices=sizes, help="size of random weights")
+    protocols = list(config.PROTOCOLS)
+    add("--protocol", choices=protocols, default=protocols[0])
+    add("--seeds", nargs="+", type=cli.whole_number(0), default=config.SEEDS)
+    add(
+        "--normalisation",
+        choices=official_split.NORMALISATIONS,
+        default="protocol",
+        help="constants of the protocol, where it has some (default); those that the "
+        "backbone came with; or those of the training clips",
+    )
+    add("--epochs", type=cli.whole_number(1))
+    add("--batch-size", type=cli.whole_number(1))
+    add("--tiny", action="store_true", help="a moment of everything, as the tests do")
+    if config.LABELS:
+        add(
+            "--labels",
+            choices=config.LABELS,
+            default=config.LABELS[0],
+            help="variant of the training labels, printed with the result",
+        )
+        add("--train-json", help="AST-style JSON of the training clips and labels")
+    add("--allow-outside", action="store_true", help="allow clips outside the folder")
+    return top
+
+
+def study_from(options, config):
+    """The `Study` that the command line and `config.py` describe."""
+    protocol = config.PROTOCOLS[options.protocol]
+    if options.epochs:
+        protocol = lasting(protocol, options.epochs)
+    if options.batch_size:
+        protocol = protocol.replace(batch_size=options.batch_size)
+    if options.tiny:
+        protocol = tiny(protocol)
+    scratch = TINY_MODEL if options.tiny and options.scratch else options.scratch
+    return official_split.Study(
+        task=config.TASK,
+        protocol=protocol,
+        backbone=options.backbone,
+        scratch=scratch,
+        sample_rate=config.SCRATCH_RATE,
+        normalisation=options.normalisation,
+        labels=getattr(options, "labels", None),
+    )
+
+
+def lasting(protocol, epochs):
+    """A protocol of other epochs; weights are averaged over those that it has."""
+    average = protocol.average_epochs
+    if average is not None:
+        average = (min(average[0], epochs), min(average[1], epochs))
+    return protocol.replace(epochs=epochs, average_epochs=average)
+
+
+def parts_from(options, config, protocol):
+    """The clips that the command line names, and the order of their classes."""
+    manifest = data.read_manifest(
+        options.data, labels=config.CLASSES, allow_outside=options.allow_outside
+    )
+    splits = dict(config.SPLITS)
+    if protocol.selection != "validation":
+        splits.pop("valid", None)
+    given = _training_clips(options, config)
+    splits = {part: v for part, v in splits.items() if part not in given}
+    parts = official_split.parts_of(manifest, splits, **given)
+    _check_classes(manifest.class_names, config)
+    if options.tiny:
+        parts = official_split.Parts(
+            **{name: few(p) for name, p in vars(parts).items() if p is not None}
+        )
+    return parts, manifest.class_names
+
+
+def _training_clips(options, config):
+    """`{"train": Manifest}` where they come from an AST-style JSON, else nothing."""
+    if not config.LABELS:
+        return {}
+    if options.train_json:
+        outside = options.allow_outside
+        labels = {"labels": config.CLASSES, "allow_outside": outside}
+        return {"train": data.read_manifest(options.train_json, **labels)}
+    if options.labels != config.LABELS[0]:
+        raise ValueError(
+            f"--labels {options.labels} needs these labels: give --train-json FILE, "
+            "AST's JSON of the training clips with its enhanced label set."
+        )
+    return {}
+
+
+def _check_classes(names, config):
+    if len(names) != config.NUM_CLASSES:
+        raise ValueError(
+            f"Expected the {config.NUM_CLASSES} classes of {config.TASK}; the manifest "
+            f"has {len(names)}. Write it with the recipe's prepare."
+        )
+
+
+def few(manifest):
+    """At most `TINY_CLIPS` clips, from the whole length of a manifest."""
+    chosen = np.linspace(0, len(manifest) - 1, min(TINY_CLIPS, len(manifest)))
+    return manifest.take(chosen.astype(int))
+
+
+def main(config, arguments=None):
+    """Runs a recipe; returns the exit status.
+
+    Args:
+        config: The recipe's module `config`.
+        arguments: List of words; those of the command line by default.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    options = parser(config).parse_args(arguments)
+
+    def job():
+        study = study_from(options, config)
+        parts, class_names = parts_from(options, config, study.protocol)
+        official_split.run(
+            parts,
+            study,
+            options.out,
+            seeds=options.seeds,
+            class_names=class_names,
+            made_by=stages.made_by(f"{config.__package__}.train", arguments),
+        )
+
+    return cli.exit_status("train", job)
