@@ -76,7 +76,6 @@ class Study:
             "steps": self.steps,
             "steps_all": self.steps_all,
             "protocol": self.protocol.as_dict(),
-            "pooling": self.pooling,
             "labels": self.labels,
             "train_values": self.train_values,
             "vision": str(self.vision),
@@ -272,7 +271,8 @@ class HeldOut:
             "knn": evaluation.knn_accuracy,
             "probe": functools.partial(evaluation.linear_probe, regularisation=10.0),
         }[kind]
-        return {"score": 100 * measure(train_x, train_y, test_x, test_y)}
+        score = measure(train_x, train_y, test_x, test_y)
+        return {"score": 100 * score, "pooling": self.study.pooling}
 
     def _fine_tune(self, measure, weights):
         folder = self.kept.out / self.name / measure

@@ -1,9 +1,9 @@
 """The paper's ablations (Section 4.4) as rows that run by name, on any data.
 
 What: each row of a table is a pretraining that differs from the paper's in one thing,
-or a start without one, and the fine-tuning of what came of it. The paper pretrains ViT-S
-for 10 epochs on AudioSet-2M and scores mAP on AudioSet-20K; `--scale paper` is that
-network and that profile, `--scale small` what two CPU cores do in minutes, and its
+or a start without one, and the fine-tuning of what came of it. The paper pretrains
+ViT-S for 10 epochs on AudioSet-2M and scores mAP on AudioSet-20K; `--scale paper` is
+that network and that profile, `--scale small` what two CPU cores do in minutes, and its
 figures are not comparable with the paper's.
 
 Command: python -m recipes.ablations.train --table losses --data MANIFEST --out DIR

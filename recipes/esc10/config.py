@@ -24,8 +24,8 @@ POOLING = "cls"
 MODEL = SmallModel(crop_seconds=1.94, num_frames=96)
 
 LEARNING_RATE = job.PRETRAINING_RATE
-STEPS = 3000
-STEPS_ALL = 6000
+STEPS = 2000
+STEPS_ALL = 3000
 PRETRAINING = {
     **job.PRETRAINING,
     # Few clips, of many microphones: without filters the teacher tells recordings
@@ -38,12 +38,12 @@ PRETRAINING = {
 # 320 clips: what is not varied is learned by heart.
 MODERN = Protocol(
     name="modern",
-    epochs=100,
+    epochs=80,
     batch_size=32,
     seconds=4.8,
     num_frames=240,
     learning_rate=1e-3,
-    warmup_epochs=10,
+    warmup_epochs=8,
     weight_decay=0.05,
     drop_path=0.1,
     mixup=0.5,

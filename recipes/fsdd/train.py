@@ -2,8 +2,8 @@
 
     python -m recipes.fsdd.train --data MANIFEST --out DIR [--held-out theo]
 
-Every stage of a speaker leaves its result in DIR when it is done, so that a run that was
-cut off goes on where it was, and speakers can be run one by one. `results.json` and
+Every stage of a speaker leaves its result in DIR when it is done, so that a run that
+was cut off goes on where it was, and speakers can be run one by one. `results.json` and
 `results.md` sum up all that is there.
 """
 

@@ -1,0 +1,189 @@
+"""ESC-10: a miniature in the layouts that the set is published in."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from keras_asit import data, presets
+from recipes import stages
+from recipes.esc10 import prepare, train
+
+# Ten classes, five folds, one short clip each.
+CLASSES = [f"class {number:02}" for number in range(10)]
+
+
+def write_clip(path, number, rate=8000):
+    """A tone whose pitch tells the class, in noise."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    time = np.arange(round(0.6 * rate)) / rate
+    noise = np.random.default_rng(number).normal(size=time.size)
+    wave = 0.3 * np.sin(2 * np.pi * (200 + 150 * (number % 10)) * time) + 0.02 * noise
+    soundfile.write(path, wave, rate)
+
+
+def write_esc10(folder):
+    """`001 - class 00/1-1000-A.ogg`, as the data set is published."""
+    for label, name in enumerate(CLASSES):
+        for fold in range(1, 6):
+            number = 1000 * fold + label
+            path = folder / f"{label + 1:03} - {name}" / f"{fold}-{number}-A.ogg"
+            write_clip(path, number)
+    return folder
+
+
+def write_esc50(folder):
+    """`meta/esc50.csv` and `audio/`, with a class that is not of ESC-10."""
+    lines = ["filename,fold,target,category,esc10,src_file,take"]
+    for label, name in enumerate([*CLASSES, "other"]):
+        for fold in range(1, 6):
+            number = 1000 * fold + label
+            file, of_esc10 = f"{fold}-{number}-A-{label}.wav", name != "other"
+            write_clip(folder / "audio" / file, number)
+            lines.append(f"{file},{fold},{label},{name},{of_esc10},{number},A")
+    (folder / "meta").mkdir()
+    (folder / "meta" / "esc50.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def esc10(tmp_path_factory):
+    """The manifest of a miniature."""
+    return prepare.prepare(write_esc10(tmp_path_factory.mktemp("esc10")))
+
+
+@pytest.mark.parametrize("write", [write_esc10, write_esc50])
+def test_esc10_prepare_finds_the_clips_and_folds(write, tmp_path, capsys):
+    folder = write(tmp_path / "data set")
+    assert prepare.main(["--data", str(folder)]) == 0
+    manifest = data.read_manifest(capsys.readouterr().out.strip())
+    assert len(manifest) == 50
+    assert manifest.class_names == CLASSES
+    fold = manifest.where(fold="3")
+    assert len(fold) == 10
+    assert all(Path(path).name.startswith("3-") for path in fold.paths)
+    assert all(Path(path).is_file() for path in manifest.paths)
+
+
+def test_esc10_prepare_uses_the_manifest_of_real_recordings(data_root):
+    path = prepare.prepare(data_root / "esc10")
+    assert path == data_root / "esc10" / "manifest.csv"
+    assert len(data.read_manifest(path)) == 400
+
+
+def test_esc10_prepare_is_not_misled_by_the_manifest_of_esc50(tmp_path):
+    folder = write_esc50(tmp_path)
+    assert len(data.read_manifest(data.prepare.esc50(folder)).class_names) == 11
+    path = prepare.prepare(folder)
+    assert path == folder / "esc10.csv"
+    assert data.read_manifest(path).class_names == CLASSES
+
+
+def test_esc10_prepare_refuses_what_is_not_esc10(tmp_path, capsys):
+    assert prepare.main(["--data", str(tmp_path)]) == 2
+    assert "001 - Dog bark" in capsys.readouterr().err
+    folder = write_esc10(tmp_path / "incomplete")
+    for file in folder.glob("004*/*"):
+        file.unlink()
+    with pytest.raises(ValueError, match="Expected 10 classes and 5 folds"):
+        prepare.prepare(folder)
+
+
+def test_esc10_prepare_leaves_nothing_that_it_refuses(tmp_path, capsys):
+    folder = write_esc10(tmp_path)
+    write_clip(folder / "001 - class 00" / "2-1000-B.ogg", 0)
+    before = sorted(folder.iterdir())
+    assert prepare.main(["--data", str(folder)]) == 2
+    assert "recording 1000" in capsys.readouterr().err
+    assert sorted(folder.iterdir()) == before
+
+
+def test_esc10_prepare_keeps_a_manifest_of_another_hand(tmp_path):
+    folder = write_esc10(tmp_path)
+    path = prepare.prepare(folder)
+    assert prepare.prepare(folder) == path, "its own"
+    own = path.read_text()
+    path.write_text(own.replace(",2,", ",1,"))
+    with pytest.raises(ValueError, match=r"Expected no .*esc10\.csv.*Move it away"):
+        prepare.prepare(folder)
+    assert path.read_text() != own
+
+
+def test_esc10_prepare_names_the_columns_that_are_missing(tmp_path):
+    (tmp_path / "meta").mkdir()
+    table = "filename,fold,target,category\na.wav,1,0,x\n"
+    (tmp_path / "meta" / "esc50.csv").write_text(table)
+    with pytest.raises(ValueError, match=r"without \['esc10', 'src_file'\]"):
+        prepare.prepare(tmp_path)
+
+
+def test_esc10_prepare_refuses_a_recording_in_two_folds(tmp_path):
+    folder = write_esc10(tmp_path)
+    write_clip(folder / "001 - class 00" / "2-1000-B.ogg", 0)
+    with pytest.raises(ValueError, match="recording 1000 has clips in the folds"):
+        prepare.prepare(folder)
+
+
+@pytest.fixture
+def command(esc10, tmp_path):
+    """Arguments for one fold and seed of a tiny run in `tmp_path`."""
+    return f"--data {esc10} --out {tmp_path} --tiny --held-out 1 --seeds 0".split()
+
+
+@pytest.mark.large_on_jax
+def test_all_starts_run_for_a_moment(command, esc10, tmp_path):
+    starts = ["--starts", "floor", "scratch", "own", "all", "--others", str(esc10)]
+    assert train.main([*command, *starts]) == 0
+    found = stages.read_json(tmp_path / "results.json")
+    assert set(found) == {
+        *("floor_regression", "floor_forest", "scratch"),
+        *("own_knn", "own_probe", "own", "all_knn", "all_probe", "all"),
+    }
+    assert all(0 <= row["mean"] <= 100 for row in found.values())
+    assert (tmp_path / "own_confusion.png").stat().st_size > 10_000
+    backbone = presets.load(tmp_path / "fold-1" / "seed-0" / "own_backbone", True)
+    assert backbone.num_layers == 1
+    table = (tmp_path / "results.md").read_text()
+    assert "| own_probe |" in table
+    assert "python -m recipes.esc10.train" in table
+
+
+@pytest.mark.large_on_jax
+def test_a_preset_is_fine_tuned_by_the_protocol_of_ast(command, tmp_path, esc10):
+    assert train.main([*command, "--starts", "own", "--steps", "1"]) == 0
+    preset = tmp_path / "fold-1" / "seed-0" / "own_backbone"
+    command[command.index("--out") + 1] = str(tmp_path / "ast")
+    more = ["--starts", "preset", "--backbone", str(preset), "--protocol", "ast"]
+    assert train.main([*command, *more]) == 0
+    assert set(stages.read_json(tmp_path / "ast" / "results.json")) == {
+        *("preset", "preset_knn", "preset_probe"),
+    }
+
+
+@pytest.mark.parametrize(
+    "more, message",
+    [
+        ("--held-out 9", r"Expected folds of .*'5'\]; received ['9']"),
+        ("--starts all", "The start 'all' pretrains on other sets too"),
+        ("--starts preset", "The start 'preset' needs a backbone"),
+    ],
+)
+def test_what_is_missing_is_said_before_anything_is_run(
+    command, more, message, capsys, tmp_path
+):
+    assert train.main([*command, *more.split()]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("train: error: ")
+    assert message.replace("\\", "").split(".*")[-1] in line
+    assert not list(tmp_path.glob("fold-*"))
+
+
+@pytest.mark.parametrize(
+    "wrong", ["--labels -3", "--labels 0", "--seeds -1", "--steps 0", "--epochs 0"]
+)
+def test_wrong_arguments(command, wrong, capsys):
+    with pytest.raises(SystemExit) as end:
+        train.main([*command, *wrong.split()])
+    assert end.value.code == 2
+    assert "expected a" in capsys.readouterr().err
