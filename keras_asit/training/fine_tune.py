@@ -56,6 +56,7 @@ def fine_tune(
     cache=True,
     label="fine-tuning",
     callbacks=(),
+    classifier=None,
 ):
     """Trains a copy of a backbone and a new head on labelled clips, and scores it.
 
@@ -73,6 +74,9 @@ def fine_tune(
         cache: Whether waveforms stay in memory.
         label: What the progress bar says.
         callbacks: More callbacks of `fit`.
+        classifier: Function of the adapted backbone and `class_names` that makes an
+            `ASiTClassifier`, of another class for example; by default one with the
+            protocol's pooling, frozen or not, and its augmentation.
 
     Returns:
         A `FineTuned`.
@@ -97,7 +101,7 @@ def fine_tune(
             'validation=..., or a protocol of selection="last".'
         )
     with tempfile.TemporaryDirectory() as temporary:
-        run = _Run(backbone, train, protocol, class_names, seed, cache)
+        run = _Run(backbone, train, protocol, class_names, seed, cache, classifier)
         kept = Path(folder or temporary)
         kept.mkdir(parents=True, exist_ok=True)
         looked_at = {"validation": validation, "ast_published": test}
@@ -137,21 +141,13 @@ def _averaging(protocol, folder, steps):
 class _Run:
     """The classifier and the clips of a run."""
 
-    def __init__(self, backbone, train, protocol, class_names, seed, cache):
+    def __init__(self, backbone, train, protocol, class_names, seed, cache, make):
         self.protocol, self.cache, self.seed = protocol, cache, seed
         names = train.class_names if class_names is None else class_names
         self.backbone = adapted(backbone, protocol)
         frontend = self.backbone.frontend
         with seeded(seed):
-            self.classifier = ASiTClassifier(
-                self.backbone,
-                len(names),
-                multi_label=protocol.is_multi_label,
-                pooling=protocol.pooling,
-                class_names=names,
-                freeze_backbone=protocol.freeze_backbone,
-                augmentation=protocol.augmentation(frontend.std, seed),
-            )
+            self.classifier = (make or self._linear)(self.backbone, names)
         self.clips = data.labelled_dataset(
             train,
             batch_size=protocol.batch(len(train)),
@@ -166,6 +162,18 @@ class _Run:
         )
         self.classifier.compile(
             optimizer=protocol.optimizer(len(train)), loss=protocol.keras_loss()
+        )
+
+    def _linear(self, backbone, names):
+        protocol = self.protocol
+        return ASiTClassifier(
+            backbone,
+            len(names),
+            multi_label=protocol.is_multi_label,
+            pooling=protocol.pooling,
+            class_names=names,
+            freeze_backbone=protocol.freeze_backbone,
+            augmentation=protocol.augmentation(backbone.frontend.std, self.seed),
         )
 
     def fit(self, callbacks, resume):
