@@ -14,10 +14,8 @@ import keras
 import numpy as np
 
 from keras_asit import data, evaluation, pictures, presets, training
-from keras_asit.models import ASiTBackbone
 from recipes import results, stages
 
-SIZES = ("tiny", "small", "base")
 NORMALISATIONS = ("protocol", "backbone", "measured")
 SELECTIONS = {
     "last": "last epoch",
@@ -49,9 +47,9 @@ class Study:
         task: Name of the data set and its split, as results are called.
         protocol: A `training.Protocol`.
         backbone: Handle of a preset, or None for random weights.
-        scratch: What of random weights is trained: one of `SIZES`, or a
-            `training.SmallModel`.
-        sample_rate: Rate in Hz of the filterbank of random weights.
+        scratch: The network of random weights where there is no backbone, a
+            `models.NamedModel` or a `training.SmallModel`.
+        sample_rate: Rate in Hz of its filterbank; None for the network's own.
         normalisation: One of `NORMALISATIONS`: the constants of the protocol, where it
             has them; those that the backbone came with; or those of the training
             clips, which random weights have for their own.
@@ -61,8 +59,8 @@ class Study:
     task: str
     protocol: training.Protocol
     backbone: str | None = None
-    scratch: object = "small"
-    sample_rate: int = 32000
+    scratch: object = None
+    sample_rate: int | None = None
     normalisation: str = "protocol"
     labels: str | None = None
 
@@ -78,8 +76,7 @@ class Study:
             return (
                 f"{self.backbone} ({trained_on or 'its preset does not say on what'})"
             )
-        size = self.scratch if isinstance(self.scratch, str) else "a small model"
-        return f"none: {size}, random weights"
+        return f"none: {getattr(self.scratch, 'name', 'tiny model')}, random weights"
 
     @property
     def caption(self):
@@ -106,19 +103,18 @@ class Study:
             return "measured on the training clips"
         return "the backbone's"
 
+    def _random_weights(self):
+        return {**dataclasses.asdict(self.scratch), "rate": self.sample_rate}
+
     def settings(self, parts):
         """All that results depend on, for JSON."""
         clips = {name: len(p) for name, p in vars(parts).items() if p is not None}
-        scratch = self.scratch
-        if not isinstance(scratch, str):
-            scratch = dataclasses.asdict(scratch)
         return {
             "task": self.task,
             "clips": clips,
             "protocol": self.protocol.as_dict(),
             "pretraining": self.pretraining,
-            "scratch": None if self.backbone else scratch,
-            "sample_rate": None if self.backbone else self.sample_rate,
+            "scratch": None if self.backbone else self._random_weights(),
             "normalisation": self.normalisation,
             "labels": self.labels,
             "backend": keras.backend.backend(),
@@ -202,9 +198,6 @@ def _fine_tune(parts, study, out, seed, class_names):
         folder / "classifier",
         trained_on=f"{study.pretraining}; fine-tuned on {study.task}",
     )
-    history = {
-        k: [round(float(v), 5) for v in row] for k, row in result.history.items()
-    }
     return {
         "score": 100 * result.score,
         "epoch": result.epoch,
@@ -222,14 +215,12 @@ def start(study, seed):
     if study.backbone is not None:
         model = presets.load(study.backbone, load_weights=True)
         return getattr(model, "backbone", model)
-    if isinstance(study.scratch, training.SmallModel):
-        with training.seeded(seed):
-            return study.scratch.backbone(study.scratch.frontend())
-    name, frames = f"asit_{study.scratch}", study.protocol.num_frames
-    config = presets.load(name, load_weights=False, num_frames=frames).get_config()
-    config["frontend"]["config"]["sample_rate"] = study.sample_rate
+    frontend = study.scratch.frontend()
+    if study.sample_rate is not None:
+        config = {**frontend.get_config(), "sample_rate": study.sample_rate}
+        frontend = type(frontend).from_config(config)
     with training.seeded(seed):
-        return ASiTBackbone.from_config(config)
+        return study.scratch.backbone(frontend)
 
 
 def normalised(study, backbone, train, seed):
@@ -248,7 +239,7 @@ def report(out, study, class_names):
     files = sorted(Path(out).glob("seed-*/result.json"))
     records = {f.parent.name.removeprefix("seed-"): stages.read_json(f) for f in files}
     summary = results.summary(
-        {s: {"test": {"accuracy": r["score"]}} for s, r in records.items()}
+        {seed: {"test": record} for seed, record in records.items()}
     )
     made = stages.provenance(list(records.values()))
     row = {

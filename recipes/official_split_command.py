@@ -8,7 +8,9 @@ from keras_asit import cli, data
 from keras_asit.cli.arguments import Parser
 from recipes import official_split, stages
 from recipes.cross_validation_command import TINY_MODEL, tiny
+from recipes.models import NamedModel
 
+SIZES = ("tiny", "small", "base")
 TINY_CLIPS = 24  # of each part
 
 
@@ -20,8 +22,7 @@ def parser(config):
     add("--out", required=True, help="folder of the runs; an earlier one goes on")
     start = top.add_mutually_exclusive_group(required=True)
     start.add_argument("--backbone", help="preset to fine-tune: a folder or an address")
-    sizes = official_split.SIZES
-    start.add_argument("--scratch", choices=sizes, help="size of random weights")
+    start.add_argument("--scratch", choices=SIZES, help="size of random weights")
     protocols = list(config.PROTOCOLS)
     add("--protocol", choices=protocols, default=protocols[0])
     add("--seeds", nargs="+", type=cli.whole_number(0), default=config.SEEDS)
@@ -54,15 +55,20 @@ def study_from(options, config):
         protocol = lasting(protocol, options.epochs)
     if options.batch_size:
         protocol = protocol.replace(batch_size=options.batch_size)
+    scratch, rate = None, None
+    if options.scratch:
+        frames = protocol.num_frames
+        scratch = NamedModel(f"asit_{options.scratch}", protocol.seconds, frames)
+        rate = config.SCRATCH_RATE
     if options.tiny:
         protocol = tiny(protocol)
-    scratch = TINY_MODEL if options.tiny and options.scratch else options.scratch
+        scratch, rate = options.scratch and TINY_MODEL, None
     return official_split.Study(
         task=config.TASK,
         protocol=protocol,
         backbone=options.backbone,
         scratch=scratch,
-        sample_rate=config.SCRATCH_RATE,
+        sample_rate=rate,
         normalisation=options.normalisation,
         labels=getattr(options, "labels", None),
     )
