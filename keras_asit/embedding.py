@@ -28,13 +28,16 @@ def embed(model, waveforms, sample_rate, level="clip", pooling="mean", batch_siz
             frontend's where it differs.
         level: `"clip"`, or `"frame"` for an embedding of every step of patches in
             time, its tokens averaged over frequency.
-        pooling: `"mean"` of the data tokens, `"cls"` for the class token, or
-            `"cls+mean"` for both, for the level `"clip"`. The mean by default: the
-            class token has learned nothing where the global loss was off.
+        pooling: `"mean"` of the data tokens, `"cls"` for the class token,
+            `"cls+mean"` for both, `"bands"` for the mean over time of each band of
+            frequency, or `"grid"` for all tokens of a window, for the level
+            `"clip"`. The mean by default: the class token has learned nothing where
+            the global loss was off.
         batch_size: Windows per forward pass.
 
     Returns:
-        Level `"clip"`: float32 `(B, D)`, with `"cls+mean"` `(B, 2 D)`. Level
+        Level `"clip"`: float32 `(B, D)`, with `"cls+mean"` `(B, 2 D)`, with
+        `"bands"` and `"grid"` D for each band and for each patch. Level
         `"frame"`: `(embeddings, times)`, float32 `(B, T', D)` and the centres of
         the steps in seconds, `(T',)`; padding has no steps.
 
@@ -123,7 +126,7 @@ def _embed_clips(backbone, clips, pooling, batch_size):
     windows = [cover(clip, samples) for clip in clips]
     ends = np.cumsum([len(group) for group in windows])
     pooled = [
-        ops.convert_to_numpy(pool(tokens, pooling))
+        ops.convert_to_numpy(pool(tokens, pooling, backbone.grid))
         for tokens in _tokens(backbone, np.concatenate(windows), batch_size)
     ]
     groups = np.split(np.concatenate(pooled), ends[:-1])

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_asit.embedding import embed
-from keras_asit.layers.pooling import POOLINGS
+from keras_asit.layers.pooling import POOLINGS, pooled_width
 from keras_asit.presets import load
 from keras_asit.presets.positions import backbone_of
 
@@ -73,7 +73,7 @@ def load_model(model_file_path="", sample_rate=None, pooling="mean", batch_size=
     model.sample_rate = rate
     model.pooling, model.batch_size = pooling, batch_size
     width = backbone.hidden_dim
-    model.scene_embedding_size = width * len(pooling.split("+"))
+    model.scene_embedding_size = pooled_width(pooling, width, backbone.grid)
     model.timestamp_embedding_size = width
     return model
 

@@ -73,7 +73,8 @@ class LabelledClips:
         if x.ndim == 2:
             x = backbone.frontend(x)
         tokens = backbone.predict_on_batch(x)[:number]
-        return ops.convert_to_numpy(pool(np.asarray(tokens, "float32"), self.pooling))
+        tokens = np.asarray(tokens, "float32")
+        return ops.convert_to_numpy(pool(tokens, self.pooling, backbone.grid))
 
 
 def backbone_of(model):

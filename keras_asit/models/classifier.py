@@ -10,7 +10,7 @@ from keras import ops
 from keras_asit import replicas
 from keras_asit.audio import read
 from keras_asit.layers.dense import dense
-from keras_asit.layers.pooling import POOLINGS, pool
+from keras_asit.layers.pooling import POOLINGS, pool, pooled_width
 from keras_asit.losses import (
     ClassCrossentropy,
     class_accuracy,
@@ -34,7 +34,8 @@ class ASiTClassifier(OnDevices, keras.Model):
         num_classes: Number of classes C.
         multi_label: Whether a clip can have several classes: sigmoid and binary
             cross-entropy rather than softmax and cross-entropy.
-        pooling: `"cls"`, `"mean"` or `"cls+mean"`.
+        pooling: `"cls"`, `"mean"`, `"cls+mean"`, `"bands"` or `"grid"`; the last two
+            keep bands of frequency apart, and time too (`layers.pooling.pool`).
         class_names: Names of the classes, in the order of the targets.
         freeze_backbone: Whether only the linear layer is trained. Otherwise the
             backbone is made trainable, also when it was a pretrainer's teacher.
@@ -98,7 +99,8 @@ class ASiTClassifier(OnDevices, keras.Model):
         self.pooling = pooling
         self.class_names = [str(name) for name in names]
         self.head = dense(num_classes, dtype="float32", name="head")
-        self.head.build((None, backbone.hidden_dim * (2 if "+" in pooling else 1)))
+        width = pooled_width(pooling, backbone.hidden_dim, backbone.grid)
+        self.head.build((None, width))
         self.built = True
 
     def call(self, inputs, training=False):
@@ -106,7 +108,7 @@ class ASiTClassifier(OnDevices, keras.Model):
         for layer in self.augmentation if training else ():
             features = layer(features, training=True)
         tokens = self.backbone(features, training=training)
-        return self.head(pool(tokens, self.pooling))
+        return self.head(pool(tokens, self.pooling, self.backbone.grid))
 
     def _features(self, inputs):
         backbone = self.backbone
@@ -192,7 +194,7 @@ class ASiTClassifier(OnDevices, keras.Model):
         features = ops.convert_to_numpy(self._features(np.pad(inputs, missing)))
         tokens = ops.convert_to_tensor(self.backbone.predict_on_batch(features))
         activation = keras.activations.get("sigmoid" if self.multi_label else "softmax")
-        scores = activation(self.head(pool(tokens, self.pooling)))
+        scores = activation(self.head(pool(tokens, self.pooling, self.backbone.grid)))
         return ops.convert_to_numpy(scores)[: len(inputs)]
 
     def predict_file(self, path, top=5):

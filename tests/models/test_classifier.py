@@ -10,7 +10,7 @@ import soundfile
 from keras import ops
 
 from keras_asit.audio import AudioError, LogMelFilterbank, read
-from keras_asit.layers.pooling import pool
+from keras_asit.layers.pooling import POOLINGS, pool, pooled_width
 from keras_asit.losses import ClassCrossentropy
 from keras_asit.models import ASiTBackbone, ASiTClassifier
 from keras_asit.models.classifier import cover
@@ -181,24 +181,42 @@ def test_multi_label():
     assert not np.allclose(found.sum(axis=1), 1)
 
 
-@pytest.mark.parametrize("pooling", ["cls", "mean", "cls+mean"])
+@pytest.mark.parametrize("pooling", POOLINGS)
 def test_pooling_by_hand(pooling):
+    """Three patches: three steps in time, one band."""
     tokens = np.arange(2 * 4 * 3, dtype="float32").reshape(2, 4, 3)
     expected = {
         "cls": [[0, 1, 2], [12, 13, 14]],
         "mean": [[6, 7, 8], [18, 19, 20]],
         "cls+mean": [[0, 1, 2, 6, 7, 8], [12, 13, 14, 18, 19, 20]],
+        "bands": [[6, 7, 8], [18, 19, 20]],
+        "grid": [list(range(3, 12)), list(range(15, 24))],
     }
-    found = ops.convert_to_numpy(pool(ops.convert_to_tensor(tokens), pooling))
-    np.testing.assert_array_equal(found, expected[pooling])
+    found = pool(ops.convert_to_tensor(tokens), pooling, grid=(3, 1))
+    np.testing.assert_array_equal(ops.convert_to_numpy(found), expected[pooling])
+    assert found.shape[-1] == pooled_width(pooling, 3, (3, 1))
 
 
-@pytest.mark.parametrize("pooling", ["cls", "mean", "cls+mean"])
+def test_bands_are_the_means_over_time_of_each():
+    """Two steps of two bands: patches are time-major."""
+    tokens = ops.convert_to_tensor([[[0.0], [1.0], [2.0], [5.0], [8.0]]])
+    found = pool(tokens, "bands", grid=(2, 2))
+    np.testing.assert_array_equal(ops.convert_to_numpy(found), [[3.0, 5.0]])
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
 def test_head_reads_the_pooled_tokens(pooling):
     model = ASiTClassifier(tiny_backbone(), 3, pooling=pooling)
     tokens = ops.convert_to_numpy(model.backbone(features())).astype("float64")
     cls, mean = tokens[:, 0], tokens[:, 1:].mean(axis=1)
-    pooled = {"cls": [cls], "mean": [mean], "cls+mean": [cls, mean]}[pooling]
+    data = tokens[:, 1:].reshape(len(tokens), *model.backbone.grid, -1)
+    pooled = {
+        "cls": [cls],
+        "mean": [mean],
+        "cls+mean": [cls, mean],
+        "bands": [data.mean(axis=1).reshape(len(data), -1)],
+        "grid": [data.reshape(len(data), -1)],
+    }[pooling]
     kernel = ops.convert_to_numpy(model.head.kernel)
     expected = np.concatenate(pooled, axis=1) @ kernel
     np.testing.assert_allclose(
