@@ -126,10 +126,10 @@ class SuperbClassifier(ASiTClassifier):
     Other than there: (1) s3prl's features are a sequence in time, these are time x
     frequency: the mean is over all patches, which for linear layers is the mean over
     frequency, then time; SSAST's upstream in s3prl joins the patches of a time step to
-    one vector of `F / patch_size * D`, and has no state of the embedding. (2) The class
-    token is left out. (3) Inputs have one length: a shorter clip's zeros are in the
-    mean, where s3prl leaves padding out; a longer clip's probabilities are averaged
-    over windows. (4) Initial kernels are those of `ASiTClassifier`.
+    one vector, and has no state of the embedding. (2) The class token is left out.
+    (3) Inputs have one length: a shorter clip's zeros are in the mean, where s3prl
+    leaves padding out; a longer clip's probabilities are averaged over windows. (4)
+    Initial kernels are those of `ASiTClassifier`.
 
     Args:
         backbone: An `ASiTBackbone`, which is frozen; or the `SuperbFeatures` of one.
