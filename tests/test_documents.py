@@ -6,7 +6,12 @@ import sys
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
+import soundfile
+
+from keras_asit import data, presets
+from tiny_asit import tiny_backbone
 
 ROOT = Path(__file__).resolve().parent.parent
 BACKEND = keras.backend.backend()
@@ -56,3 +61,29 @@ def test_the_programs_of_devices_run(program, monkeypatch):
         [sys.executable, "-c", program], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.large_on_jax
+def test_the_programs_of_transfer_run(tmp_path, monkeypatch):
+    """On generated clips and a small preset, for one epoch."""
+    text = (ROOT / "docs" / "transfer.md").read_text(encoding="utf-8")
+    tune, embed = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    clips = data.synthetic.write_dataset("esc50", splits={"1": 1, "2": 2}, seconds=0.5)
+    table = Path(clips).read_text(encoding="utf-8").replace("split", "fold", 1)
+    Path("esc50/manifest.csv").write_text(table, encoding="utf-8")
+    first = data.read_manifest("esc50/manifest.csv").paths[0]
+    soundfile.write("dog.wav", *soundfile.read(first))
+    presets.save(tiny_backbone(), "my_preset", trained_on="nothing")
+    assert "epochs=50, seconds=5.0" in tune
+    small = "epochs=2, batch_size=8, seconds=0.4"
+    tune = tune.replace("epochs=50, seconds=5.0", small).replace(
+        "warmup_epochs=5", "warmup_epochs=1"
+    )
+    space = {}
+    exec(tune, space)
+    assert 0 <= space["result"].score <= 1
+    assert space["result"].epoch == 2
+    audio = np.zeros((2, 16000), "float32")
+    exec(embed, {"audio": audio, "made": (made := {})}, made)
+    assert np.asarray(made["scene"]).shape == (2, 32)
