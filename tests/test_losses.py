@@ -250,3 +250,19 @@ def test_multi_label_accuracy_is_keras_own_but_for_mixed_targets():
     logits = np.array([[1.0, 1.0, 1.0]], "float32")
     found = float(multi_label_accuracy(mixed, ops.convert_to_tensor(logits))[0])
     assert found == pytest.approx(2 / 3)
+
+
+def test_label_smoothing_is_that_of_keras():
+    logits = normal(5, 3)
+    classes = np.array([0, 2, 1, 1, 0])
+    one_hot = np.eye(3, dtype="float32")[classes]
+    expected = keras.losses.CategoricalCrossentropy(
+        from_logits=True, label_smoothing=0.1
+    )(one_hot, logits)
+    smoothed = ClassCrossentropy(label_smoothing=0.1)
+    for targets in (classes, classes[:, None], one_hot):
+        assert float(smoothed(targets, logits)) == pytest.approx(float(expected))
+    revived = ClassCrossentropy.from_config(smoothed.get_config())
+    assert revived.label_smoothing == 0.1
+    with pytest.raises(ValueError, match=r"label_smoothing is in \[0, 1\)"):
+        ClassCrossentropy(label_smoothing=1.0)

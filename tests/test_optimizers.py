@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_asit.optimizers import ScheduledAdamW, pretraining_optimizer
+from keras_asit.optimizers import ScheduledAdamW, layer_scales, pretraining_optimizer
 from keras_asit.schedules import WarmupCosine
 
 X = np.random.default_rng(0).normal(size=(8, 3)).astype("float32")
@@ -194,3 +194,75 @@ def test_weight_decay_is_not_none():
 def test_unknown_clip():
     with pytest.raises(ValueError, match=r"'global', 'variable' or None.*'norm'"):
         pretraining_optimizer(batch_size=8, epochs=1, steps_per_epoch=4, clip="norm")
+
+
+PATHS = [
+    "patch_embedding/projection/kernel",
+    "block_0/expand/kernel",
+    "block_1/expand/kernel",
+    "norm/gamma",
+    "head/kernel",
+]
+
+
+def test_layer_scales_by_hand():
+    """Two blocks: the head 1, the last block 0.5, the first 0.25, patches 0.125."""
+    assert layer_scales(PATHS, 0.5) == [0.125, 0.25, 0.5, 1.0, 1.0]
+    assert layer_scales(PATHS, 1.0) == [1.0] * 5
+    assert layer_scales(["dense/kernel", "bias"], 0.5) == [1.0, 1.0]
+
+
+def classifier_steps(optimizer, names, steps=3):
+    """Weights after some steps, of variables that lie where a classifier's do."""
+    variables = [keras.Variable(np.full((2, 2), 1.0, "float32")) for _ in names]
+    for variable, name in zip(variables, names, strict=True):
+        variable._path = name
+    optimizer.build(variables)
+    for step in range(steps):
+        gradients = [np.full((2, 2), 0.1 * (step + 1), "float32") for _ in names]
+        optimizer.apply([keras.ops.convert_to_tensor(g) for g in gradients], variables)
+    return [keras.ops.convert_to_numpy(variable) for variable in variables]
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.3])
+def test_layer_decay_is_a_smaller_rate(weight_decay):
+    found = classifier_steps(
+        ScheduledAdamW(0.01, weight_decay=weight_decay, layer_decay=0.5), PATHS
+    )
+    for weights, scale in zip(found, layer_scales(PATHS, 0.5), strict=True):
+        plain = ScheduledAdamW(0.01 * scale, weight_decay=weight_decay)
+        [expected] = classifier_steps(plain, ["head/kernel"])
+        np.testing.assert_allclose(weights, expected, rtol=1e-6)
+
+
+def test_l2_is_added_to_the_gradient():
+    """As PyTorch's Adam has it: the penalty goes through the moments."""
+    torch = pytest.importorskip("torch")
+    start = np.linspace(-1, 1, 6).astype("float32").reshape(2, 3)
+    theirs = torch.nn.Parameter(torch.tensor(start))
+    adam = torch.optim.Adam([theirs], lr=0.01, betas=(0.95, 0.999), weight_decay=0.1)
+    ours = keras.Variable(start)
+    optimizer = ScheduledAdamW(
+        0.01, weight_decay=0.0, beta_1=0.95, epsilon=1e-8, l2=0.1
+    )
+    optimizer.build([ours])
+    for step in range(5):
+        gradient = np.full((2, 3), 0.02 * (step - 2), "float32")
+        theirs.grad = torch.tensor(gradient)
+        adam.step()
+        optimizer.apply([keras.ops.convert_to_tensor(gradient)], [ours])
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(ours), theirs.detach().numpy(), rtol=1e-4, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("wrong", [{"layer_decay": 0}, {"layer_decay": 2}, {"l2": -1}])
+def test_layer_decay_and_l2_out_of_range(wrong):
+    with pytest.raises(ValueError, match=r"layer_decay is in \(0, 1\], l2 0 or more"):
+        ScheduledAdamW(1e-3, **wrong)
+
+
+def test_layer_decay_and_l2_are_saved():
+    optimizer = ScheduledAdamW(1e-3, layer_decay=0.75, l2=1e-6)
+    revived = ScheduledAdamW.from_config(optimizer.get_config())
+    assert (revived.layer_decay, revived.l2) == (0.75, 1e-6)

@@ -4,7 +4,12 @@ import keras
 import pytest
 from keras import ops
 
-from keras_asit.schedules import WarmupCosine, cosine, linear_over_epochs
+from keras_asit.schedules import (
+    StepDecay,
+    WarmupCosine,
+    cosine,
+    linear_over_epochs,
+)
 
 
 @pytest.mark.parametrize(
@@ -104,3 +109,22 @@ def test_config_round_trip():
 def test_warmup_that_does_not_fit(warmup_steps):
     with pytest.raises(ValueError, match=f"warmup_steps={warmup_steps}, steps=10"):
         WarmupCosine(1.0, 0.0, steps=10, warmup_steps=warmup_steps)
+
+
+def test_step_decay_by_hand():
+    """AST's Speech Commands: 2.5e-4, x 0.85 from the fifth epoch on, of 10 steps."""
+    rate = StepDecay(2.5e-4, 0.85, first=50, every=10, warmup_steps=20)
+    expected = {0: 0.0, 10: 1.25e-4, 20: 2.5e-4, 49: 2.5e-4, 50: 2.5e-4 * 0.85}
+    expected |= {59: 2.5e-4 * 0.85, 60: 2.5e-4 * 0.85**2, 99: 2.5e-4 * 0.85**5}
+    for step, value in expected.items():
+        assert float(rate(step)) == pytest.approx(value, rel=1e-5), step
+    revived = StepDecay.from_config(rate.get_config())
+    assert float(revived(60)) == float(rate(60))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"factor": 0}, {"factor": 2}, {"first": -1}, {"every": 0}]
+)
+def test_step_decay_out_of_range(wrong):
+    with pytest.raises(ValueError, match="Expected 0 < factor <= 1, first >= 0"):
+        StepDecay(**{"start": 1.0, "factor": 0.5, "first": 1, "every": 1, **wrong})

@@ -10,6 +10,7 @@ import soundfile
 from keras import ops
 
 from keras_asit.audio import AudioError, LogMelFilterbank, read
+from keras_asit.layers import RandomResizedCrop
 from keras_asit.layers.pooling import POOLINGS, pool, pooled_width
 from keras_asit.losses import ClassCrossentropy
 from keras_asit.models import ASiTBackbone, ASiTClassifier
@@ -358,3 +359,46 @@ def test_wrong_inputs_are_refused(fitted, shape):
 def test_wrong_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         ASiTClassifier(tiny_backbone(), **arguments)
+
+
+class PlusOne(keras.layers.Layer):
+    """Adds one in training; counts its calls there."""
+
+    calls = 0
+
+    def call(self, x, training=False):
+        PlusOne.calls += 1
+        return x + 1.0 if training else x
+
+
+def test_augmentation_is_for_training_alone_and_is_saved(tmp_path):
+    layer = RandomResizedCrop((0.5, 1.0), (0.8, 1.2), seed=3)
+    model = ASiTClassifier(tiny_backbone(), 3, augmentation=[layer])
+    x = features()
+    plain = ASiTClassifier(model.backbone, 3)
+    plain.head.set_weights(model.head.get_weights())
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(model(x)), ops.convert_to_numpy(plain(x))
+    )
+    assert np.any(
+        ops.convert_to_numpy(model(x, training=True)) != ops.convert_to_numpy(plain(x))
+    )
+    model.compile("sgd")
+    model.fit(x, np.arange(len(x)) % 3, epochs=1, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    [revived] = loaded.augmentation
+    assert (revived.time, revived.frequency, revived.seed) == ((0.5, 1), (0.8, 1.2), 3)
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(loaded(x)), ops.convert_to_numpy(model(x))
+    )
+
+
+def test_augmentation_changes_what_is_learned_from():
+    model = ASiTClassifier(tiny_backbone(), 3, augmentation=PlusOne())
+    x = features()
+    seen = ops.convert_to_numpy(model(x, training=True))
+    expected = ops.convert_to_numpy(model(x + 1.0))
+    np.testing.assert_allclose(seen, expected, rtol=1e-5, atol=1e-6)
+    model(x)
+    assert PlusOne.calls == 1

@@ -8,7 +8,7 @@ import pytest
 from keras import ops
 
 from keras_asit.audio import LogMelFilterbank
-from keras_asit.layers import RandomFilter
+from keras_asit.layers import RandomFilter, RandomResizedCrop
 from keras_asit.models import ASiTClassifier, ASiTPretrainer
 from keras_asit.models.views import check_views
 from keras_asit.optimizers import ScheduledAdamW
@@ -501,6 +501,27 @@ def test_views_are_filtered_in_training_and_only_then():
         assert abs(expected[0][part] / expected[1][part] - 1) > 1e-3
         for by_hand, called in zip(expected, found):
             np.testing.assert_allclose(called[part], by_hand[part], rtol=1e-4)
+    np.testing.assert_array_equal(model.reconstruct(views)["clean"], views)
+
+
+def test_views_are_resized_before_they_are_filtered():
+    model = tiny_pretrainer(
+        corruption_layer=LoudPixels(),
+        resize_time=(0.5, 1.0),
+        resize_frequency=(0.8, 1.2),
+        filter_decibels=30,
+        drop_path=0.0,
+    )
+    shake(model.weights)
+    model.teacher_temperature.assign(0.05)
+    views = clean_views(6)
+    crop = RandomResizedCrop((0.5, 1.0), (0.8, 1.2), seed=model.seed + 2)
+    colour = RandomFilter(30, std=model.student.frontend.std, seed=model.seed + 1)
+    seen = colour(crop(views, training=True), training=True)
+    expected = losses_by_hand(model, ops.convert_to_numpy(seen))
+    found = numbers(model(views, training=True))
+    for part in PARTS:
+        np.testing.assert_allclose(found[part], expected[part], rtol=1e-4)
     np.testing.assert_array_equal(model.reconstruct(views)["clean"], views)
 
 

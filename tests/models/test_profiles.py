@@ -146,6 +146,7 @@ def test_an_option_given_wins_over_the_profile():
         ({"global_weight": float("nan")}, r"global_weight is 0 or more"),
         ({"reconstruction_weight": "1"}, r"reconstruction_weight is .* received '1'"),
         ({"student_temperature": 0}, r"student_temperature is more than 0; received 0"),
+        ({"resize_time": (1.2, 0.8)}, r"resize_time is \(low, high\) with 0 < low"),
         ({"filter_decibels": -3}, r"filter_decibels is 0 or more decibels; received"),
         ({"center_momentum": 1.1}, r"center_momentum is in \[0, 1\]; received 1.1"),
         ({"changed_threshold": 1.0}, r"changed_threshold is in \[0, 1\)"),
