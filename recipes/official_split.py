@@ -169,8 +169,9 @@ def run(parts, study, out, *, seeds, class_names, made_by):
     for seed in seeds:
         one = functools.partial(_fine_tune, parts, study, kept.out, seed, class_names)
         record = kept.done(f"seed-{seed}/result", one)
-        score = record["score"]
-        print(f"seed {seed}: {study.measure} {score:.2f} %", flush=True)
+        # What was kept for an interrupted run; it may take gigabytes.
+        shutil.rmtree(kept.out / f"seed-{seed}" / "run", ignore_errors=True)
+        print(f"seed {seed}: {study.measure} {record['score']:.2f} %", flush=True)
     return report(kept.out, study, class_names)
 
 
@@ -189,7 +190,6 @@ def _fine_tune(parts, study, out, seed, class_names):
         folder=folder / "run",
         label=f"{study.task}, seed {seed}",
     )
-    shutil.rmtree(folder / "run")  # what was kept for an interrupted run
     np.savez(folder / "scores.npz", scores=result.scores, targets=result.targets)
     rows = evaluation.per_class_table(result.targets, result.scores, class_names)
     evaluation.write_csv(rows, folder / "classes.csv")

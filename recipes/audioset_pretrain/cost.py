@@ -30,9 +30,12 @@ class Cost(keras.callbacks.Callback):
         return statistics.median(self.durations) if self.durations else None
 
     def on_train_batch_end(self, batch, logs=None):
-        now = time.monotonic()
         self._done += 1
-        if FIRST <= self._done <= LAST and self._last is not None:
+        if self._done > LAST:
+            return
+        float(logs["loss"])  # waits for the step: on JAX `fit` runs ahead of it
+        now = time.monotonic()
+        if self._done >= FIRST:
             self.durations.append(now - self._last)
         self._last = now
         if self._done == LAST:

@@ -121,7 +121,7 @@ def test_cost_by_hand(monkeypatch, capsys):
     cost = Cost(batch_size=20, steps=7200)
     assert "fewer than three" in str(cost)
     for batch in range(25):
-        cost.on_train_batch_end(batch)
+        cost.on_train_batch_end(batch, {"loss": 1.0})
     assert cost.step_seconds == 0.5
     (line,) = capsys.readouterr().out.split("\n")[1:-1]
     assert "0.500 s a step, 40.0 clips/s (median of 21 steps), so 1.0 h" in line
