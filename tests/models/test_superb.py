@@ -247,6 +247,7 @@ def clips(tmp_path):
     return data.read_manifest(tmp_path)
 
 
+@pytest.mark.large_on_jax
 def test_probabilities_of_clips(model, clips):
     scores, indices = training.clip_probabilities(model, clips)
     assert scores.shape == (6, 3)
