@@ -74,7 +74,8 @@ def _backbone(model):
     if isinstance(model, ASiTBackbone):
         return model
     if isinstance(model, ASiTClassifier):
-        return model.backbone
+        # Of a `SuperbClassifier` what is within its features.
+        return getattr(model.backbone, "backbone", model.backbone)
     if isinstance(model, ASiTPretrainer):
         return model.teacher
     raise ValueError(

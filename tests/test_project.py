@@ -70,6 +70,8 @@ PUBLIC_NAMES = [
     "models.ASiTBackbone",
     "models.ASiTPretrainer",
     "models.ASiTClassifier",
+    "models.SuperbClassifier",
+    "models.hidden_states",
     "callbacks.EMATeacher",
     "distribution.layout_map",
     "presets.load",

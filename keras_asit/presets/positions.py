@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_asit.layers.patch_embedding import patch_grid
-from keras_asit.models import ASiTBackbone, ASiTClassifier
+from keras_asit.models import ASiTBackbone, ASiTClassifier, SuperbClassifier
 
 log = logging.getLogger("keras_asit.presets")
 
@@ -57,6 +57,11 @@ def backbone_of(model):
     Raises:
         ValueError: If the model is another.
     """
+    if isinstance(model, SuperbClassifier):
+        raise ValueError(
+            "A SuperbClassifier keeps its size; received one. Resize its backbone, and "
+            "make another SuperbClassifier of it."
+        )
     if isinstance(model, ASiTClassifier):
         return model.backbone
     if isinstance(model, ASiTBackbone):

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from keras import ops
 
-from keras_asit import data, training
+from keras_asit import data, embed, presets, training
 from keras_asit.callbacks import Checkpoint
 from keras_asit.losses import ClassCrossentropy
 from keras_asit.models.hidden_states import hidden_states
@@ -288,3 +288,16 @@ def test_wrong_inputs_and_arguments_are_refused(model):
         model.backbone(np.zeros(shape, "float32"))
     with pytest.raises(ValueError, match="number of class_names"):
         SuperbClassifier(tiny_backbone(), 2, class_names=CLASSES)
+
+
+def test_embeddings_are_those_of_the_frozen_backbone():
+    backbone = tiny_backbone()
+    waves = np.random.default_rng(0).uniform(-1, 1, (2, 16000)).astype("float32")
+    expected = embed(backbone, waves, 16000)
+    found = embed(SuperbClassifier(backbone, 3, projection_dim=8), waves, 16000)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_it_is_not_resized_but_its_backbone_is():
+    with pytest.raises(ValueError, match="Resize its backbone"):
+        presets.resized(SuperbClassifier(tiny_backbone(), 3), num_frames=96)
