@@ -1,5 +1,6 @@
 """The command line of recipes with an official split."""
 
+import logging
 import sys
 
 import numpy as np
@@ -140,6 +141,9 @@ def main(config, arguments=None):
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     options = parser(config).parse_args(arguments)
+    # Says how position embeddings were interpolated to the protocol's frames.
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("keras_asit").setLevel(logging.INFO)
 
     def job():
         study = study_from(options, config)

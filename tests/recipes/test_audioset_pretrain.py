@@ -57,6 +57,7 @@ def fitted(monkeypatch):
     return given
 
 
+@pytest.mark.large_on_jax  # draws the weights of the real heads
 def test_audioset_pretrain_is_the_papers(fitted, manifest, tmp_path):
     words = f"--data {manifest} --out {tmp_path} --size tiny --batch-size 8"
     assert train.main([*words.split(), "--split", "unbalanced"]) == 0
