@@ -268,7 +268,7 @@ class HeldOut:
             for clips in (self.labelled, self.test)
         )
         measure = {
-            "knn": evaluation.knn_accuracy,
+            "knn": functools.partial(evaluation.knn_accuracy, k=min(10, len(train_y))),
             "probe": functools.partial(evaluation.linear_probe, regularisation=10.0),
         }[kind]
         score = measure(train_x, train_y, test_x, test_y)
