@@ -1,4 +1,4 @@
-"""Groups of clips held out one after the other: folds, or speakers.
+"""Groups of clips held out one after the other: folds, speakers, or a test split.
 
 What is compared on each, with the same clips and the same protocol:
 
@@ -6,7 +6,7 @@ What is compared on each, with the same clips and the same protocol:
   with a random forest, which nothing was pretrained for;
 - `scratch`: the backbone fine-tuned from random weights;
 - `own`: pretrained without labels on the set's own training clips;
-- `all`: pretrained without labels on these and on other sets;
+- `all`: pretrained without labels on other sets and then on these;
 - `preset`: a backbone that was pretrained elsewhere.
 
 Each of the last three by a vote of nearest neighbours (`_knn`), a linear probe
@@ -21,17 +21,16 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_asit import data, evaluation, presets, training
+from keras_asit import data, embed, evaluation, presets, training
 from keras_asit.quickstart.clips import few_labels
 from keras_asit.quickstart.job import with_defaults
 from recipes import floors, results, stages
+from recipes.apart import check_apart, digest
+from recipes.starts import Starts, numbers
 
 STARTS = ("floor", "scratch", "own", "all", "preset")
-MEASURES = {
-    "floor": ("floor_regression", "floor_forest"),
-    "scratch": ("scratch",),
-    **{name: (f"{name}_knn", f"{name}_probe", name) for name in STARTS[2:]},
-}
+PROBE_REGULARISATION = 10.0
+NEIGHBOURS = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,9 +39,7 @@ class Study:
 
     Attributes:
         column: Column of the manifest whose values are held out one by one.
-        train_values: Values of it to train with, `("train",)` for a column split; all
-            but the one held out by default.
-        model: A `training.SmallModel`.
+        model: A `training.SmallModel` or a `models.NamedModel`.
         pretraining: Options of `training.pretrain`.
         learning_rate: Peak of the pretraining's learning rate.
         steps: Steps of pretraining on the set's own clips.
@@ -50,12 +47,14 @@ class Study:
         protocol: A `training.Protocol`.
         pooling: What of the tokens neighbours and probe see, as of `embed`.
         labels: Labelled clips a class; 0 for all.
+        train_values: Values of the column to train with, `("train",)` for a column
+            split; all but the one held out by default.
         vision: A vision transformer that new backbones begin with, as of
             `presets.from_vision_transformer`; None for random weights.
     """
 
     column: str
-    model: training.SmallModel
+    model: object
     pretraining: dict
     learning_rate: float
     steps: int
@@ -66,26 +65,55 @@ class Study:
     train_values: tuple = ()
     vision: str | None = None
 
-    def settings(self):
-        """All that results depend on, for JSON."""
+    def settings(self, manifest):
+        """What all results of a folder depend on, for JSON."""
         return {
+            "clips": digest(manifest),
             "column": self.column,
+            "train_values": self.train_values,
             "model": dataclasses.asdict(self.model),
-            "pretraining": with_defaults(training.pretrain, self.pretraining)
-            | {"learning_rate": self.learning_rate, "seed": None, "callbacks": None},
-            "steps": self.steps,
-            "steps_all": self.steps_all,
+            "vision": self.vision and str(self.vision),
             "protocol": self.protocol.as_dict(),
             "labels": self.labels,
-            "train_values": self.train_values,
-            "vision": str(self.vision),
             "backend": keras.backend.backend(),
         }
 
+    def settings_of(self, start, others=(), preset=None, unlabelled=None):
+        """What the results of one start depend on besides, for JSON."""
+        probe = {
+            "pooling": self.pooling,
+            "regularisation": PROBE_REGULARISATION,
+            "neighbours": NEIGHBOURS,
+        }
+        if start == "preset":
+            trained_on = presets.describe(preset)["trained_on"]
+            return {**probe, "preset": str(preset), "trained_on": trained_on}
+        if start not in ("own", "all"):
+            return {}
+        options = with_defaults(training.pretrain, self.pretraining)
+        del options["seed"], options["callbacks"]
+        options |= {"learning_rate": self.learning_rate, "steps": self.steps}
+        if unlabelled is not None:
+            options["clips"] = digest(unlabelled)
+        if start == "all":
+            options["steps_all"] = self.steps_all
+            options["others"] = [digest(manifest) for manifest in others]
+        return {**probe, "pretraining": options}
+
+    def measures(self, start):
+        """Names of what is measured of a start."""
+        is_single = self.protocol.metric == "accuracy"
+        if start == "floor":
+            return ("floor_regression", "floor_forest")
+        if start == "scratch" or not is_single:
+            return (start,)
+        return (f"{start}_knn", f"{start}_probe", start)
+
 
 def run(
-    manifest, study, out, *, groups, seeds, starts, others=(), preset=None, made_by
-):
+    manifest, study, out, *, groups, seeds, starts, others=(), preset=None,
+    unlabelled=None, made_by,
+):  # fmt: skip
     """Runs groups and seeds, and sums up all that the folder holds.
 
     Args:
@@ -95,16 +123,39 @@ def run(
         groups: Values of the column to hold out; None for each of them.
         seeds: Integers.
         starts: Of `STARTS`.
-        others: Paths of manifests of other sets, for `all`.
+        others: `Manifest`s of other sets, for `all`.
         preset: Handle of a backbone, for `preset`.
+        unlabelled: `Manifest` that `own` pretrains on in the place of the training
+            clips, AudioSet-2M for example.
         made_by: Of `stages.made_by`.
 
     Returns:
         `{measure: summary}`, as in `results.json`.
 
     Raises:
-        ValueError: If a group is unknown, or a start lacks what it needs.
+        ValueError: If a group is unknown, a start lacks what it needs, or other sets
+            hold clips of this one.
     """
+    groups = _checked_groups(manifest, study, groups)
+    _check_starts(starts, study, others, preset)
+    for other in others:
+        check_apart(manifest, other, "the other sets")
+    kept = stages.Stages(out, study.settings(manifest), made_by)
+    for start in starts:
+        kept.require(start, study.settings_of(start, others, preset, unlabelled))
+    for seed in seeds:
+        for group in groups:
+            held_out = HeldOut(
+                manifest, study, group, seed, kept, others, preset, unlabelled
+            )
+            for name in (name for start in starts for name in study.measures(start)):
+                score = held_out.score(name)
+                line = f"{study.column} {group}, seed {seed}, {name}: {score:.1f} %"
+                print(line, flush=True)
+    return results.report(out, manifest.class_names)
+
+
+def _checked_groups(manifest, study, groups):
     if study.column not in manifest.columns:
         raise ValueError(
             f"Expected a column {study.column} to hold out by; the manifest has "
@@ -114,6 +165,15 @@ def run(
     groups = known if groups is None else list(groups)
     if unknown := sorted({*groups} - {*known}):
         raise ValueError(f"Expected {study.column}s of {known}; received {unknown}.")
+    return groups
+
+
+def _check_starts(starts, study, others, preset):
+    if "floor" in starts and study.protocol.metric != "accuracy":
+        raise ValueError(
+            "The start 'floor' is for one class a clip; the protocol scores "
+            f"{study.protocol.metric}. Leave it out of --starts."
+        )
     if "all" in starts and not others:
         raise ValueError(
             "The start 'all' pretrains on other sets too; received none. Give "
@@ -121,20 +181,6 @@ def run(
         )
     if "preset" in starts and preset is None:
         raise ValueError("The start 'preset' needs a backbone. Give --backbone PRESET.")
-    settings = study.settings() | {"others": len(others), "preset": str(preset)}
-    if "preset" not in starts:
-        del settings["preset"]
-    kept = stages.Stages(out, settings, made_by)
-    others = [data.read_manifest(path) for path in others]
-    for seed in seeds:
-        for group in groups:
-            held_out = HeldOut(manifest, study, group, seed, kept, others, preset)
-            for start in starts:
-                for name in MEASURES[start]:
-                    score = held_out.score(name)
-                    line = f"{study.column} {group}, seed {seed}, {name}: {score:.1f} %"
-                    print(line, flush=True)
-    return results.report(out, manifest.class_names)
 
 
 class HeldOut:
@@ -146,16 +192,21 @@ class HeldOut:
         group: What is held out.
         seed: Fixes weights, crops, corruption and the choice of labelled clips.
         kept: The `Stages`.
-        others: Manifests of other sets.
-        preset: Handle of a backbone, or None.
+        others, preset, unlabelled: As of `run`.
     """
 
-    def __init__(self, manifest, study, group, seed, kept, others=(), preset=None):
+    def __init__(
+        self, manifest, study, group, seed, kept, others=(), preset=None,
+        unlabelled=None,
+    ):  # fmt: skip
         self.study, self.seed, self.kept = study, seed, kept
-        self.others, self.preset = others, preset
         self.train = manifest.where(**{study.column: self._is_to_train_with(group)})
         self.test = manifest.where(**{study.column: group})
         self.name = f"{study.column}-{group}/seed-{seed}"
+        self.starts = Starts(
+            study, self.train, self.test, seed, kept, self.name, others, preset,
+            unlabelled,
+        )  # fmt: skip
 
     def _is_to_train_with(self, group):
         chosen = self.study.train_values
@@ -164,103 +215,27 @@ class HeldOut:
         return lambda value: value not in ("", group)
 
     def score(self, measure):
-        """The protocol's metric, in percent, on the held-out clips."""
-        run = functools.partial(self._measure, measure)
-        return self.kept.done(f"{self.name}/{measure}", run)["score"]
+        """What was measured on the held-out clips, in percent.
 
-    def _measure(self, measure):
-        start, _, kind = measure.partition("_")
-        if start == "floor":
-            return self._floor(kind)
-        weights = None if start == "scratch" else self._backbone(start)
-        if kind:
-            return self._without_training(weights, kind)
-        return self._fine_tune(measure, weights)
+        The protocol's metric of a fine-tuned backbone, accuracy of the others.
+        """
+        name, (start, _, kind) = f"{self.name}/{measure}", measure.partition("_")
+        folder = self.kept.out / name
+        if not self.kept.is_done(name):
+            if start == "floor":
+                run = functools.partial(self._floor, kind)
+            else:
+                backbone = self.starts.backbone(start)
+                run = functools.partial(self._fine_tune, backbone, folder)
+                if kind:
+                    run = functools.partial(self._without_training, backbone, kind)
+            self.kept.done(name, run)
+        shutil.rmtree(folder, ignore_errors=True)  # of interrupted runs
+        return self.kept.done(name, None)["score"]
 
     @functools.cached_property
     def labelled(self):
         return few_labels(self.train, self.study.labels, self.seed)
-
-    @functools.cached_property
-    def frontend(self):
-        """The filterbank, normalised on the training clips."""
-        model = self.study.model
-        plain = model.frontend()
-        return model.frontend(
-            *training.normalisation(self.train, plain, seed=self.seed)
-        )
-
-    def _new_backbone(self, frontend):
-        with training.seeded(self.seed):
-            backbone = self.study.model.backbone(frontend)
-        if self.study.vision is None:
-            return backbone
-        return presets.from_vision_transformer(
-            self.study.vision,
-            input_shape=(backbone.num_frames, backbone.num_mel_bins),
-            frontend=frontend,
-        )
-
-    # Where a backbone comes from.
-
-    def _backbone(self, start):
-        if start == "preset":
-            return presets.load(self.preset, load_weights=True)
-        folder = self.kept.out / self.name / f"{start}_backbone"
-        stage = functools.partial(self._pretrain, start, folder)
-        self.kept.done(f"{self.name}/{start}_pretraining", stage)
-        return presets.load(folder, load_weights=True)
-
-    def _pretrain(self, start, folder):
-        if start == "own":
-            backbone = self._new_backbone(self.frontend)
-        else:
-            backbone = self._of_other_sets()
-        clips = self.train.paths
-        pretrainer, history = pretrain(
-            self.study, backbone, clips, self.study.steps, self.seed, self.name
-        )
-        presets.save(
-            pretrainer,
-            folder,
-            trained_on=f"{len(clips)} training clips without labels"
-            + ("" if start == "own" else f", after {len(self.others)} other sets"),
-        )
-        return {"clips": len(clips), "steps": self.study.steps, "history": history}
-
-    def _of_other_sets(self):
-        """The backbone pretrained on the other sets, once for all groups of a seed."""
-        name = f"others/seed-{self.seed}"
-        folder = self.kept.out / name / "backbone"
-
-        def run():
-            paths = np.concatenate([manifest.paths for manifest in self.others])
-            backbone = self._new_backbone(self._frontend_of(self.others))
-            pretrainer, history = pretrain(
-                self.study, backbone, paths, self.study.steps_all, self.seed, name
-            )
-            trained_on = f"{len(paths)} clips of {len(self.others)} sets"
-            presets.save(pretrainer, folder, trained_on=trained_on)
-            steps = self.study.steps_all
-            return {"clips": len(paths), "steps": steps, "history": history}
-
-        self.kept.done(f"{name}/pretraining", run)
-        return presets.load(folder, load_weights=True)
-
-    def _frontend_of(self, manifests):
-        """A filterbank normalised on clips of several sets, a like number of each."""
-        model = self.study.model
-        pairs = [
-            training.normalisation(manifest, model.frontend(), seed=self.seed)
-            for manifest in manifests
-        ]
-        means, deviations = map(np.array, zip(*pairs, strict=True))
-        mean = means.mean()
-        return model.frontend(
-            float(mean), float(np.sqrt(np.mean(deviations**2 + (means - mean) ** 2)))
-        )
-
-    # How good it is.
 
     def _without_training(self, backbone, kind):
         (train_x, train_y), (test_x, test_y) = (
@@ -268,63 +243,43 @@ class HeldOut:
             for clips in (self.labelled, self.test)
         )
         measure = {
-            "knn": functools.partial(evaluation.knn_accuracy, k=min(10, len(train_y))),
-            "probe": functools.partial(evaluation.linear_probe, regularisation=10.0),
+            "knn": functools.partial(
+                evaluation.knn_accuracy, k=min(NEIGHBOURS, len(train_y))
+            ),
+            "probe": functools.partial(
+                evaluation.linear_probe, regularisation=PROBE_REGULARISATION
+            ),
         }[kind]
-        score = measure(train_x, train_y, test_x, test_y)
-        return {"score": 100 * score, "pooling": self.study.pooling}
+        return {"score": 100 * measure(train_x, train_y, test_x, test_y)}
 
-    def _fine_tune(self, measure, weights):
-        folder = self.kept.out / self.name / measure
+    def _fine_tune(self, backbone, folder):
         result = training.fine_tune(
-            weights or self._new_backbone(self.frontend),
+            backbone,
             self.labelled,
             self.test,
             self.study.protocol,
             class_names=self.train.class_names,
             seed=self.seed,
             folder=folder,
-            label=f"{self.name} {measure}",
+            label=str(Path(self.name) / folder.name),
         )
-        shutil.rmtree(folder)  # what was kept for an interrupted run
         np.savez(Path(f"{folder}.npz"), scores=result.scores, targets=result.targets)
         return {
             "score": 100 * result.score,
             "epoch": result.epoch,
             "scored_clips": len(result.indices),
-            "history": _numbers(result.history),
+            "history": numbers(result.history),
         }
 
     def _floor(self, kind):
-        accuracy = floors.accuracy(kind, self.labelled, self.test, self.frontend)
+        accuracy = floors.accuracy(kind, self.labelled, self.test, self.starts.frontend)
         return {"score": 100 * accuracy}
-
-
-def pretrain(study, backbone, paths, steps, seed, label):
-    """Pretrains a backbone by a study's options: the pretrainer and the losses."""
-    pretrainer, history = training.pretrain(
-        backbone,
-        paths,
-        crop_seconds=study.model.crop_seconds,
-        budget=training.Budget(
-            study.learning_rate, steps=steps, label=f"{label} pretraining"
-        ),
-        seed=seed,
-        **study.pretraining,
-    )
-    return pretrainer, _numbers(history)
 
 
 def embedded(backbone, clips, pooling):
     """Embeddings `(N, D)` and classes `(N,)` of the clips that can be read."""
-    from keras_asit import embed
-
     rate = backbone.frontend.sample_rate
     reader = data.ClipReader(clips, rate, cache=True)
     indices = reader.readable()
     waves = [reader.read(index) for index in indices]
     return embed(backbone, waves, rate, pooling=pooling), clips.targets()[indices]
-
-
-def _numbers(history):
-    return {name: [round(float(v), 5) for v in row] for name, row in history.items()}

@@ -1,10 +1,11 @@
 """The command line of recipes that hold groups of clips out."""
 
-import argparse
+import logging
 import sys
 
 from keras_asit import cli, data
-from keras_asit.training import Protocol, SmallModel
+from keras_asit.cli.arguments import Parser
+from keras_asit.training import SmallModel
 from recipes import cross_validation, stages
 
 # --tiny: everything for a moment, to see that it runs. Its accuracy means nothing.
@@ -32,7 +33,16 @@ def tiny(protocol):
     """A protocol's choices for one epoch of half a second."""
     average = protocol.average_epochs and (1, 1)
     length = {"epochs": 1, "batch_size": 8, "seconds": 0.5, "num_frames": None}
+    length |= {"warmup_steps": 0, "warmup_epochs": 0.0}
     return protocol.replace(**length, average_epochs=average)
+
+
+def lasting(protocol, epochs):
+    """A protocol of other epochs; weights are averaged over those that it has."""
+    average = protocol.average_epochs
+    if average is not None:
+        average = (min(average[0], epochs), min(average[1], epochs))
+    return protocol.replace(epochs=epochs, average_epochs=average)
 
 
 def parser(description, config):
@@ -42,7 +52,7 @@ def parser(description, config):
         description: What the recipe does.
         config: The recipe's module `config`.
     """
-    top = argparse.ArgumentParser(description=description)
+    top = Parser(description=description, allow_abbrev=False)
     add = top.add_argument
     add("--data", required=True, help="manifest that the recipe's prepare wrote")
     add("--out", required=True, help="folder of the runs; an earlier one goes on")
@@ -70,8 +80,8 @@ def parser(description, config):
 def study_from(options, config):
     """The `Study` that the command line and `config.py` describe."""
     protocol = config.PROTOCOLS[options.protocol]
-    if isinstance(protocol, Protocol) and options.epochs:
-        protocol = protocol.replace(epochs=options.epochs)
+    if options.epochs:
+        protocol = lasting(protocol, options.epochs)
     sizes = {
         "model": config.MODEL,
         "pretraining": config.PRETRAINING,
@@ -96,19 +106,20 @@ def study_from(options, config):
     )
 
 
-def main(recipe, config, check, arguments=None):
+def main(config, check, arguments=None, name="train"):
     """Runs a recipe; returns the exit status.
 
     Args:
-        recipe: Name of the module, `recipes.esc10.train`.
         config: The recipe's module `config`.
         check: Function of the manifest that raises where it is another set's.
         arguments: List of words; those of the command line by default.
+        name: Of the program.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    options = parser(sys.modules[recipe].__doc__.splitlines()[0], config).parse_args(
-        arguments
-    )
+    options = parser(config.__doc__.splitlines()[0], config).parse_args(arguments)
+    # Says how positions were interpolated.
+    logging.getLogger("keras_asit").addHandler(logging.StreamHandler())
+    logging.getLogger("keras_asit").setLevel(logging.INFO)
 
     def job():
         manifest = data.read_manifest(options.data)
@@ -120,9 +131,9 @@ def main(recipe, config, check, arguments=None):
             groups=options.held_out,
             seeds=options.seeds,
             starts=options.starts,
-            others=options.others,
+            others=[data.read_manifest(path) for path in options.others],
             preset=options.backbone,
-            made_by=stages.made_by(recipe, arguments),
+            made_by=stages.made_by(f"{config.__package__}.{name}", arguments),
         )
 
-    return cli.exit_status("train", job)
+    return cli.exit_status(name, job)

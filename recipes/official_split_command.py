@@ -8,7 +8,8 @@ import numpy as np
 from keras_asit import cli, data
 from keras_asit.cli.arguments import Parser
 from recipes import official_split, stages
-from recipes.cross_validation_command import TINY_MODEL, tiny
+from recipes.apart import check_apart
+from recipes.cross_validation_command import TINY_MODEL, lasting, tiny
 from recipes.models import NamedModel
 
 SIZES = ("tiny", "small", "base")
@@ -75,14 +76,6 @@ def study_from(options, config):
     )
 
 
-def lasting(protocol, epochs):
-    """A protocol of other epochs; weights are averaged over those that it has."""
-    average = protocol.average_epochs
-    if average is not None:
-        average = (min(average[0], epochs), min(average[1], epochs))
-    return protocol.replace(epochs=epochs, average_epochs=average)
-
-
 def parts_from(options, config, protocol):
     """The clips that the command line names, and the order of their classes."""
     manifest = data.read_manifest(
@@ -94,6 +87,8 @@ def parts_from(options, config, protocol):
     given = _training_clips(options, config)
     splits = {part: v for part, v in splits.items() if part not in given}
     parts = official_split.parts_of(manifest, splits, **given)
+    if given:
+        check_apart(parts.test, given["train"], "the training clips of --train-json")
     _check_classes(manifest.class_names, config)
     if options.tiny:
         parts = official_split.Parts(

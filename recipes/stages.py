@@ -27,7 +27,22 @@ class Stages:
 
     def __init__(self, out, settings, made_by):
         self.out, self.made_by = Path(out), made_by
-        file = self.out / "settings.json"
+        self._require("settings", settings)
+
+    def require(self, name, settings):
+        """The same for what some results depend on besides, in `settings-NAME.json`.
+
+        Args:
+            name: Of these results.
+            settings: Dictionary.
+
+        Raises:
+            ValueError: If the folder holds such results of other settings.
+        """
+        self._require(f"settings-{name}", settings)
+
+    def _require(self, name, settings):
+        file = self.out / f"{name}.json"
         settings = json.loads(json.dumps(settings))
         known = read_json(file) if file.is_file() else settings
         differ = sorted(_differences(known, settings))
@@ -38,21 +53,34 @@ class Stages:
             )
         write(file, as_json(settings))
 
+    def is_done(self, name):
+        """Whether the stage was finished, now or in an earlier run."""
+        return self.file(name).is_file()
+
     def done(self, name, run):
         """What `run()` returned, now or in an earlier run that was cut off later.
 
         Args:
             name: Name of the stage, `fold-1/seed-0/scratch`; the file
                 `fold-1/seed-0/scratch.json` appears when the stage is finished.
-            run: Function without arguments that returns a dictionary for JSON.
+            run: Function without arguments that returns a dictionary for JSON. The
+                seconds of runs that were interrupted count too, but those of one that
+                was killed by SIGKILL.
         """
-        file = self.file(name)
-        if not file.is_file():
-            started = time.monotonic()
+        file, spent = self.file(name), self.out / f"{name}.spent"
+        if file.is_file():
+            return read_json(file)
+        started = time.monotonic()
+        before = float(spent.read_text(encoding="utf-8")) if spent.is_file() else 0.0
+        try:
             result = run()
-            seconds = round(time.monotonic() - started, 1)
-            record = {**result, "seconds": seconds, "made_by": self.made_by}
-            write(file, as_json(record))
+        except BaseException:  # SystemExit, too: SIGTERM ends a run so
+            write(spent, str(before + time.monotonic() - started))
+            raise
+        seconds = round(before + time.monotonic() - started, 1)
+        record = {**result, "seconds": seconds, "made_by": self.made_by}
+        write(file, as_json(record))
+        spent.unlink(missing_ok=True)
         return read_json(file)
 
     def file(self, name):

@@ -15,6 +15,7 @@ import dataclasses
 
 from keras_asit.quickstart import job
 from keras_asit.training import Protocol, SmallModel
+from recipes.audioset_20k import config as audioset_20k
 from recipes.models import NamedModel
 
 
@@ -154,7 +155,7 @@ PAPER_SCALE = Scale(
         "base": NamedModel("asit_base"),
     },
     learning_rate=5e-4 * 64 / 256,
-    # 10 epochs of AudioSet-2M at batches of 64.
+    # 10 epochs of AudioSet-2M, which --pretrain names, in batches of 64.
     steps=10 * 2_000_000 // 64,
     pretraining={
         "batch_size": 64,
@@ -162,31 +163,7 @@ PAPER_SCALE = Scale(
         "weight_decay": 0.04,
         "profile": "paper",
     },
-    # AST's AS-20K, on views of the paper's length.
-    protocol=Protocol(
-        name="ast",
-        epochs=25,
-        batch_size=12,
-        seconds=10.0,
-        num_frames=1024,
-        learning_rate=5e-5,
-        schedule="step",
-        decay_factor=0.5,
-        decay_after=10,
-        decay_every=5,
-        warmup_steps=1000,
-        betas=(0.95, 0.999),
-        weight_decay=0.0,
-        l2=5e-7,
-        clip_norm=None,
-        frequency_mask=48,
-        time_mask=192,
-        mixup=0.5,
-        mask_fill="zero_before_normalisation",
-        loss="binary_cross_entropy",
-        metric="mean_average_precision",
-        average_epochs=(6, 25),
-    ),
+    protocol=audioset_20k.AST,
 )
 SCALES = {"small": SMALL, "paper": PAPER_SCALE}
 SEEDS = (0,)

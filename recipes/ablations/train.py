@@ -7,23 +7,29 @@ cut off goes on where it was, and rows can be run one by one. `TABLE/table.md` h
 them all, with seeds, mean and deviation.
 """
 
-import argparse
 import dataclasses
 import re
 import sys
 from pathlib import Path
 
 from keras_asit import cli, data
+from keras_asit.cli.arguments import Parser
 from recipes import cross_validation, results, stages
 from recipes.ablations import config
-from recipes.cross_validation_command import TINY_MODEL, TINY_PRETRAINING, tiny
+from recipes.cross_validation_command import (
+    TINY_MODEL,
+    TINY_PRETRAINING,
+    lasting,
+    tiny,
+)
 
-HEAD = ("row", "fine-tuned (%)", "linear probe (%)", "held out", "seeds", "duration")
+HEAD = ("row", "fine-tuned (%)", "linear probe (%)", "± over", "held out", "seeds")
+HEAD += ("duration of the fine-tuning",)
 HEAD += ("commit", "machine")
 
 
 def parser():
-    top = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    top = Parser(description=__doc__.splitlines()[0], allow_abbrev=False)
     add = top.add_argument
     add("--table", required=True, choices=list(config.TABLES))
     add("--data", required=True, help="manifest of labelled clips")
@@ -32,6 +38,8 @@ def parser():
     add("--column", default="fold", help="to hold out by (default: fold)")
     add("--held-out", nargs="+", help="values to hold out (default: each)")
     add("--train-values", nargs="+", default=(), help="with --column split: train")
+    add("--pretrain", help="manifest to pretrain on (default: the training clips)")
+    add("--classes", help="class list of the manifest, as AudioSet's")
     add("--seeds", nargs="+", type=cli.whole_number(0), default=config.SEEDS)
     add("--scale", choices=list(config.SCALES), default="small")
     add("--steps", type=cli.whole_number(1), help="of pretraining")
@@ -48,7 +56,7 @@ def study_of(row, options):
     pretraining, protocol = {**scale.pretraining, **row.options}, scale.protocol
     steps = max(1, round(row.steps * (options.steps or scale.steps)))
     if options.epochs:
-        protocol = protocol.replace(epochs=options.epochs)
+        protocol = lasting(protocol, options.epochs)
     if options.tiny:
         protocol = tiny(protocol)
         width = {"smaller": 16, "base": 64}.get(row.size, TINY_MODEL.hidden_dim)
@@ -84,7 +92,8 @@ def run(options, made_by):
         for name in without:
             print(f"{name}: left out, it needs --image-net")
         names = [name for name in names if name not in without]
-    manifest = data.read_manifest(options.data)
+    manifest = data.read_manifest(options.data, labels=options.classes)
+    unlabelled = options.pretrain and data.read_manifest(options.pretrain)
     out = Path(options.out) / options.table
     for name in names:
         print(f"{options.table}: {name}", flush=True)
@@ -95,6 +104,7 @@ def run(options, made_by):
             groups=options.held_out,
             seeds=options.seeds,
             starts=(rows[name].start,),
+            unlabelled=unlabelled,
             made_by=made_by,
         )
         stages.write(out / "table.md", table(out, rows))
@@ -115,12 +125,13 @@ def table(out, rows):
         if not file.is_file():
             continue
         found = stages.read_json(file)
-        tuned, probe = found.get(row.start), found.get(f"{row.start}_probe")
+        tuned, probe = found[row.start], found.get(f"{row.start}_probe")
         made = [measure["made_by"] for measure in found.values()]
         for one in made:
             commands |= dict.fromkeys(one["command"])
-        cells = [name, results.spread(tuned) if tuned else ""]
+        cells = [name, results.spread(tuned)]
         cells += [results.spread(probe) if probe else ""]
+        cells += [tuned["deviation_over"]]
         cells += [" ".join(tuned["groups"]), " ".join(tuned["seeds"])]
         cells += [tuned["made_by"]["duration"]]
         for key in ("commit", "machine"):

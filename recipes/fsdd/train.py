@@ -14,10 +14,8 @@ from recipes.fsdd import config, prepare
 
 
 def main(arguments=None):
-    return cross_validation_command.main(__name__, config, prepare.check, arguments)
+    return cross_validation_command.main(config, prepare.check, arguments)
 
 
 if __name__ == "__main__":
-    from recipes.fsdd import train  # by its name, whatever this file is called
-
-    sys.exit(train.main())
+    sys.exit(main())

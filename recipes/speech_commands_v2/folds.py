@@ -34,10 +34,8 @@ def check(manifest):
 
 
 def main(arguments=None):
-    return cross_validation_command.main(__name__, folds_config, check, arguments)
+    return cross_validation_command.main(folds_config, check, arguments, name="folds")
 
 
 if __name__ == "__main__":
-    from recipes.speech_commands_v2 import folds  # by its name
-
-    sys.exit(folds.main())
+    sys.exit(main())

@@ -3,7 +3,7 @@
 What: the twelve classes of the V1 task (ten words, `_unknown_`, `_silence_`) on the
 4,890 clips of the official *test* set alone, in five folds that share no speaker. Who
 has that part and not the 85,000 clips to train with can measure a pretraining by it.
-The folds are nobody's official ones, and figures are not comparable with published ones.
+The folds are ours, and figures are not comparable with published ones.
 
 Command: python -m recipes.speech_commands_v2.folds --data MANIFEST --out DIR
 

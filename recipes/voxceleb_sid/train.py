@@ -49,6 +49,8 @@ def run(parts, study, out, *, seeds, class_names, made_by):
     for seed in seeds:
         one = functools.partial(_fine_tune, parts, study, kept.out, seed, class_names)
         score = kept.done(f"seed-{seed}/result", one)["score"]
+        # What was kept for an interrupted run; only now is it not needed.
+        shutil.rmtree(kept.out / f"seed-{seed}" / "run", ignore_errors=True)
         print(f"{name}, seed {seed}: accuracy {score:.2f} %", flush=True)
     return report(out, study)
 
@@ -70,7 +72,6 @@ def _fine_tune(parts, study, out, seed, class_names):
         classifier=CLASSIFIERS[study.protocol.name],
     )
     epochs = stages.read_json(folder / "run" / "epochs.json")
-    shutil.rmtree(folder / "run")  # what was kept for an interrupted run
     np.savez(folder / "scores.npz", scores=result.scores, targets=result.targets)
     result.classifier.save(folder / "classifier.keras")
     shares = getattr(result.classifier, "layer_shares", None)

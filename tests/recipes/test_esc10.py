@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from keras_asit import data, presets
-from recipes import stages
+from recipes import cross_validation, stages
 from recipes.esc10 import prepare, train
 
 # Ten classes, five folds, one short clip each.
@@ -131,9 +131,22 @@ def command(esc10, tmp_path):
     return f"--data {esc10} --out {tmp_path} --tiny --held-out 1 --seeds 0".split()
 
 
+@pytest.fixture(scope="module")
+def others(tmp_path_factory):
+    """The manifest of another set, without labels."""
+    folder = tmp_path_factory.mktemp("others")
+    for number in range(10):
+        write_clip(folder / f"recording-{number}.wav", 100 + number)
+    lines = ["path", *(f"recording-{number}.wav" for number in range(10))]
+    (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
+    return folder / "manifest.csv"
+
+
 @pytest.mark.large_on_jax
-def test_all_starts_run_for_a_moment(command, esc10, tmp_path):
-    starts = ["--starts", "floor", "scratch", "own", "all", "--others", str(esc10)]
+def test_all_starts_run_for_a_moment(command, others, tmp_path):
+    """A folder that an earlier command began takes further starts."""
+    assert train.main([*command, "--starts", "floor", "scratch"]) == 0
+    starts = ["--starts", "own", "all", "--others", str(others)]
     assert train.main([*command, *starts]) == 0
     found = stages.read_json(tmp_path / "results.json")
     assert set(found) == {
@@ -147,6 +160,33 @@ def test_all_starts_run_for_a_moment(command, esc10, tmp_path):
     table = (tmp_path / "results.md").read_text()
     assert "| own_probe |" in table
     assert "python -m recipes.esc10.train" in table
+    assert "protocol modern, 1 epochs, scored by accuracy; the last epoch" in table
+    assert "Pretrainings `others`: 1, of 2 steps each" in table
+    all_backbone = presets.load(tmp_path / "fold-1" / "seed-0" / "all_backbone", True)
+    assert all_backbone.frontend.mean == backbone.frontend.mean
+
+
+def test_other_sets_may_hold_no_clip_of_this_one(command, esc10, tmp_path, capsys):
+    """ESC-50 holds ESC-10, under longer names."""
+    esc50 = write_esc50(tmp_path / "esc50")
+    lines = ["path", *(str(p) for p in sorted((esc50 / "audio").glob("*.wav")))]
+    (esc50 / "manifest.csv").write_text("\n".join(lines) + "\n")
+    for other in (esc10, esc50 / "manifest.csv"):
+        assert train.main([*command, "--starts", "all", "--others", str(other)]) == 2
+        assert "50 clips that are scored are among the other sets" in (
+            capsys.readouterr().err
+        )
+
+
+def test_other_pretrainings_are_refused_where_they_would_be_mixed(
+    command, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(cross_validation.HeldOut, "score", lambda *_: 50.0)
+    monkeypatch.setattr(cross_validation.results, "report", lambda *_: {})
+    assert train.main([*command, "--starts", "own"]) == 0
+    assert train.main([*command, "--starts", "scratch", "--steps", "9"]) == 0
+    assert train.main([*command, "--starts", "own", "--steps", "9"]) == 2
+    assert "pretraining.steps is 2 there, 9 here" in capsys.readouterr().err
 
 
 @pytest.mark.large_on_jax

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from keras_asit import data
+from keras_asit import data, training
 from recipes import cross_validation, cross_validation_command, stages
 from recipes.fsdd import config, prepare, train
 
@@ -55,23 +55,23 @@ def test_nothing_of_the_speaker_is_seen_before_the_score(fsdd, tmp_path, monkeyp
 
         return use
 
-    monkeypatch.setattr(
-        cross_validation.training, "normalisation", spy("normalisation", (-8.0, 4.0))
-    )
+    monkeypatch.setattr(training, "normalisation", spy("normalisation", (-8.0, 4.0)))
     for name in ("pretrain", "fine_tune"):
-        monkeypatch.setattr(cross_validation.training, name, spy(name))
+        monkeypatch.setattr(training, name, spy(name))
     words = ["--data", "x", "--out", "y", "--tiny"]
     options = cross_validation_command.parser("", config).parse_args(words)
     study = cross_validation_command.study_from(options, config)
     kept = stages.Stages(tmp_path, {}, {})
     manifest = data.read_manifest(fsdd)
     held_out = cross_validation.HeldOut(manifest, study, "theo", 0, kept)
-    for measure in ("own", "scratch"):
+    other = study.model.backbone(study.model.frontend(-8.0, 4.0))
+    monkeypatch.setattr(held_out.starts, "_of_other_sets", lambda: other)
+    for measure in ("own", "all", "scratch"):
         with pytest.raises(InterruptedError):
             held_out.score(measure)
     assert set(seen) == {"normalisation", "pretrain", "fine_tune"}
     for name, paths in seen.items():
-        assert len(paths) == 40, name
+        assert len(set(paths)) == 40, name
         assert not [path for path in paths if "theo" in path], name
     assert len(held_out.test) == 20
 

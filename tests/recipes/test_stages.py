@@ -1,6 +1,11 @@
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
+from keras_asit.training import Protocol
 from recipes import results, stages
+from recipes.apart import check_apart
 from recipes.stages import Stages
 
 MADE_BY = {"command": "first", "commit": "abc", "machine": "m"}
@@ -33,6 +38,20 @@ def test_a_stage_that_fails_leaves_nothing(tmp_path):
     assert not list(tmp_path.glob("fold-1/**/*.json"))
 
 
+def test_seconds_of_interrupted_runs_count(tmp_path, monkeypatch):
+    clock = iter([0.0, 30.0, 100.0, 105.0])
+    monkeypatch.setattr(stages.time, "monotonic", lambda: next(clock))
+    kept = Stages(tmp_path, {}, MADE_BY)
+
+    def end():
+        raise SystemExit(0)
+
+    with pytest.raises(SystemExit):
+        kept.done("seed-0/result", end)
+    assert kept.done("seed-0/result", lambda: {})["seconds"] == 35.0
+    assert [file.name for file in (tmp_path / "seed-0").iterdir()] == ["result.json"]
+
+
 def test_other_settings_are_refused_by_name(tmp_path):
     settings = {"protocol": {"epochs": 3, "betas": (0.9, 0.99)}, "steps": 5}
     Stages(tmp_path, settings, MADE_BY)
@@ -55,7 +74,11 @@ def test_summary_by_hand():
     assert summary["by_group"] == {"1": 52.0, "2": 62.0}
     assert results.spread(summary) == "57.0 ± 2.8"
     one_seed = results.summary({"0": {"1": a, "2": b}})
-    assert one_seed["deviation_over"] == "groups"
+    assert one_seed["deviation_over"] == "held out"
+    unequal = results.summary({"0": {"1": a, "2": b}, "1": {"1": c}})
+    assert (unequal["mean"], unequal["groups"]) == (52.0, ["1"])
+    with pytest.raises(ValueError, match="seeds that held out the same"):
+        results.summary({"0": {"1": a}, "1": {"2": b}})
     assert results.spread(one_seed) == "55.0 ± 7.1"
     assert results.spread(results.summary({"0": {"1": a}})) == "50.0"
 
@@ -69,11 +92,42 @@ def test_provenance_names_each_once():
 
 
 def test_report_tells_what_the_deviation_is_over(tmp_path):
-    kept = Stages(tmp_path, {}, MADE_BY)
+    protocol = Protocol(selection="ast_published", epochs=3).as_dict()
+    settings = {"clips": "20 clips, abc", "column": "fold", "protocol": protocol}
+    kept = Stages(tmp_path, settings, MADE_BY)
     for fold, score in (("1", 50.0), ("2", 60.0)):
         kept.done(f"fold-{fold}/seed-0/own", lambda score=score: {"score": score})
         kept.done(f"fold-{fold}/seed-0/own_pretraining", lambda: {"steps": 3})
     summaries = results.report(tmp_path, ["a", "b"])
     assert set(summaries) == {"own"}
-    table = (tmp_path / "results.md").read_text()
-    assert "| own | 55.0 ± 7.1 | 1 2 | 0 | `first` | abc | m | 0 h 00 min |" in table
+    text = (tmp_path / "results.md").read_text()
+    row = "| own | 55.0 ± 7.1 | held out | 1 2 | 0 | `first` | abc | m | 0 h 00 min |"
+    assert row in text
+    assert "20 clips, held out by fold" in text
+    assert "the best epoch on the TEST clips counts" in text
+    assert "Pretrainings `own`: 2, of 3 steps each" in text
+
+
+@pytest.mark.parametrize(
+    "name, is_shared",
+    [
+        ("1-100032-A-0.wav", True),  # ESC-50's name of ESC-10's clip
+        ("1-100032-A.flac", True),
+        ("1-100032-B.wav", False),
+        ("copy.wav", True),  # the same bytes
+        ("other.wav", False),
+    ],
+)
+def test_clips_of_two_sets_are_told_apart(tmp_path, name, is_shared):
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "theirs").mkdir()
+    ours, theirs = tmp_path / "ours" / "1-100032-A.ogg", tmp_path / "theirs" / name
+    ours.write_bytes(b"sound")
+    theirs.write_bytes(b"sound" if name == "copy.wav" else b"noise and more")
+    held_out, others = (
+        SimpleNamespace(paths=np.array([str(path)])) for path in (ours, theirs)
+    )
+    if not is_shared:
+        return check_apart(held_out, others, "others")
+    with pytest.raises(ValueError, match="1 clips that are scored are among others"):
+        check_apart(held_out, others, "others")
