@@ -70,7 +70,7 @@ def load_model(model_file_path="", sample_rate=None, pooling="mean", batch_size=
         )
     model = _module()
     model.backbone = backbone
-    model.sample_rate = rate
+    model.sample_rate = int(rate)
     model.pooling, model.batch_size = pooling, batch_size
     width = backbone.hidden_dim
     model.scene_embedding_size = pooled_width(pooling, width, backbone.grid)

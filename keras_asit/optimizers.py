@@ -1,11 +1,10 @@
 """AdamW with a weight decay that follows a schedule."""
 
-import re
-
 import keras
 from keras import ops
 
 from keras_asit import replicas
+from keras_asit.layer_rates import layer_scales
 from keras_asit.schedules import WarmupCosine
 from keras_asit.squares import sums_of_squares
 
@@ -47,8 +46,8 @@ class ScheduledAdamW(keras.optimizers.AdamW):
             layer of an `ASiTBackbone` to the one before: the head learns at the full
             rate, the last block at `layer_decay` times it, the patch embedding
             slowest (after BEiT and MAE). 1 for one rate.
-        l2: Penalty on the squares of all weights, added to the gradients as PyTorch's
-            Adam does (AST's 5e-7), unlike the weight decay.
+        l2: Penalty on the squares of all weights, added to the clipped gradients as
+            PyTorch's Adam does (AST's 5e-7), unlike the weight decay.
         **kwargs: As for `keras.optimizers.AdamW`: `global_clipnorm` clips the
             norm of all gradients together, `clipnorm` each variable's own.
 
@@ -127,11 +126,6 @@ class ScheduledAdamW(keras.optimizers.AdamW):
             ops.power(ops.cast(beta, "float32"), step)
             for beta in (self.beta_1, self.beta_2)
         ]
-        if self.l2:
-            variables = trainable_variables or self._trainable_variables
-            grads = [
-                g + self.l2 * ops.cast(v, g.dtype) for g, v in zip(grads, variables)
-            ]
         super().apply(grads, trainable_variables)
 
     def update_step(self, gradient, variable, learning_rate):
@@ -140,6 +134,8 @@ class ScheduledAdamW(keras.optimizers.AdamW):
         Half of the step's graph were these, and they read the moments several times.
         """
         learning_rate = learning_rate * self._rate_scale(variable)
+        if self.l2:  # here, where it is clipped and summed over replicas
+            gradient = gradient + self.l2 * ops.cast(variable, gradient.dtype)
         elsewhere = keras.backend.backend() != "tensorflow"
         if elsewhere or replicas.is_strategy_set() or self.amsgrad:
             return super().update_step(gradient, variable, learning_rate)
@@ -194,33 +190,6 @@ class ScheduledAdamW(keras.optimizers.AdamW):
             "layer_decay": self.layer_decay,
             "l2": self.l2,
         }
-
-
-def layer_scales(paths, layer_decay):
-    """Factors of the learning rate by depth.
-
-    Args:
-        paths: Paths of an `ASiTClassifier`'s variables: those of block i have a part
-            `block_i`, those of the patch embedding `patch_embedding`; the final norm
-            and the head come after the last block.
-        layer_decay: Factor from each layer to the one before.
-
-    Returns:
-        A list of floats: `layer_decay ** (layers above)`, 1 for the head.
-    """
-    depths = [_depth(path) for path in paths]
-    above = 1 + max((depth for depth in depths if depth is not None), default=0)
-    return [layer_decay ** (above - (above if d is None else d)) for d in depths]
-
-
-def _depth(path):
-    """0 for the patch embedding, `i + 1` for block i, None for what follows."""
-    parts = path.split("/")
-    if "patch_embedding" in parts:
-        return 0
-    blocks = [re.fullmatch(r"block_(\d+)", part) for part in parts]
-    numbers = [int(match[1]) for match in blocks if match]
-    return numbers[0] + 1 if numbers else None
 
 
 def _handle(variable):

@@ -3,8 +3,11 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_asit.optimizers import ScheduledAdamW, layer_scales, pretraining_optimizer
+from keras_asit.layer_rates import layer_scales
+from keras_asit.models import ASiTClassifier
+from keras_asit.optimizers import ScheduledAdamW, pretraining_optimizer
 from keras_asit.schedules import WarmupCosine
+from tiny_asit import tiny_backbone
 
 X = np.random.default_rng(0).normal(size=(8, 3)).astype("float32")
 Y = np.random.default_rng(1).normal(size=(8, 2)).astype("float32")
@@ -210,6 +213,21 @@ def test_layer_scales_by_hand():
     assert layer_scales(PATHS, 0.5) == [0.125, 0.25, 0.5, 1.0, 1.0]
     assert layer_scales(PATHS, 1.0) == [1.0] * 5
     assert layer_scales(["dense/kernel", "bias"], 0.5) == [1.0, 1.0]
+
+
+def test_layer_scales_of_a_classifier():
+    """Two blocks; class token and positions are of the first layer."""
+    model = ASiTClassifier(tiny_backbone(num_layers=2), 3)
+    paths = [variable.path for variable in model.trainable_variables]
+    scales = dict(zip(paths, layer_scales(paths, 0.5), strict=True))
+    by_layer = {
+        "patch_embedding": 0.125, "block_0": 0.25, "block_1": 0.5, "norm": 1.0,
+        "head": 1.0,
+    }  # fmt: skip
+    for path, scale in scales.items():
+        [layer] = [name for name in by_layer if name in path.split("/")]
+        assert scale == by_layer[layer], path
+    assert set(scales.values()) == {0.125, 0.25, 0.5, 1.0}
 
 
 def classifier_steps(optimizer, names, steps=3):

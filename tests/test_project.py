@@ -33,6 +33,7 @@ DATA_FLOW = [
     "losses",
     "metrics",
     "schedules",
+    "layer_rates",
     "optimizers",
     "checkpoints",
     "evaluation",

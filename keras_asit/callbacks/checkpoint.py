@@ -75,6 +75,11 @@ class Checkpoint(keras.callbacks.Callback):
         self._progress, self._passes = progress, getattr(dataset, "passes", None)
         self._passes_ahead = self._passes.next - progress.steps if self._passes else 0
 
+    @property
+    def steps(self):
+        """Steps that the run has done, those of the runs before it included."""
+        return self._progress.steps
+
     def on_train_begin(self, logs=None):
         steps = self._progress.steps
         self._are_several = processes.count(self.model) > 1

@@ -92,7 +92,8 @@ class ASiTClassifier(OnDevices, keras.Model):
             )
         self.backbone = backbone
         self.freeze_backbone = freeze_backbone
-        self.augmentation = list(keras.tree.flatten(augmentation))
+        layers = () if augmentation is None else keras.tree.flatten(augmentation)
+        self.augmentation = list(layers)
         backbone.trainable = not freeze_backbone
         self.num_classes = num_classes
         self.multi_label = multi_label
@@ -107,7 +108,8 @@ class ASiTClassifier(OnDevices, keras.Model):
         features = self._features(inputs)
         for layer in self.augmentation if training else ():
             features = layer(features, training=True)
-        tokens = self.backbone(features, training=training)
+        learns = training and not self.freeze_backbone  # else nothing is dropped
+        tokens = self.backbone(features, training=learns)
         return self.head(pool(tokens, self.pooling, self.backbone.grid))
 
     def _features(self, inputs):

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_asit.layers.patch_embedding import patch_grid
+from keras_asit.layers.pooling import pooled_width
 from keras_asit.models import ASiTBackbone, ASiTClassifier, SuperbClassifier
 
 log = logging.getLogger("keras_asit.presets")
@@ -76,6 +77,16 @@ def untrained(model, input_shape):
     """The same model for `(frames, mel bins)`, with fresh weights."""
     if isinstance(model, ASiTClassifier):
         backbone = untrained(model.backbone, input_shape)
+        widths = [
+            pooled_width(model.pooling, one.hidden_dim, one.grid)
+            for one in (model.backbone, backbone)
+        ]
+        if widths[0] != widths[1]:
+            raise ValueError(
+                f"A classifier of pooling={model.pooling!r} reads {widths[0]} numbers, "
+                f"and would get {widths[1]} of inputs {input_shape}. Resize its "
+                "backbone, and train another head."
+            )
         return ASiTClassifier.from_config({**model.get_config(), "backbone": backbone})
     if min(input_shape) < 0:  # 0 and what the patch does not divide are told below
         raise ValueError(

@@ -10,20 +10,27 @@ from tqdm import tqdm
 
 
 class AfterEpochs(keras.callbacks.Callback):
-    """Acts after every pass over the clips, by the optimiser's count of steps.
+    """Acts after every pass over the clips, by the steps that the whole run has done.
 
     The epochs of Keras begin where a run was resumed, in the middle of a pass.
 
     Args:
-        steps: Steps of a pass.
+        steps: Steps of a pass. `steps_per_execution` is 1.
+        checkpoint: The `callbacks.Checkpoint` of a run that may be resumed, which knows
+            what was done before; None for a run that begins now.
     """
 
-    def __init__(self, steps):
+    def __init__(self, steps, checkpoint=None):
         super().__init__()
-        self.steps = steps
+        self.steps, self.checkpoint = steps, checkpoint
 
     def on_train_begin(self, logs=None):
-        self._done = int(self.model.optimizer.iterations)
+        self._done = self.checkpoint.steps if self.checkpoint else 0
+
+    @property
+    def is_resumed(self):
+        """Whether something was done before this run began."""
+        return bool(self.checkpoint and self.checkpoint.steps)
 
     def on_train_batch_end(self, batch, logs=None):
         self._done += 1
@@ -36,66 +43,78 @@ class AfterEpochs(keras.callbacks.Callback):
 
 
 class AverageEpochs(AfterEpochs):
-    """Leaves the mean of the weights after some epochs (AST's weight averaging).
+    """Sums the weights after some epochs, for their mean (AST's weight averaging).
 
-    What was summed lies in a file, so that a run that is resumed counts every epoch
-    once.
+    The sums lie in a file, so that a run that is resumed counts every epoch once. The
+    run itself goes on with its own weights; `apply` gives a model the mean.
 
     Args:
         first: Number of the first epoch, from 1.
         last: Number of the last one.
         file: Path of the file, `average.npz`.
-        steps: Steps of an epoch.
+        steps, checkpoint: As of `AfterEpochs`.
     """
 
-    def __init__(self, first, last, file, steps):
-        super().__init__(steps)
+    def __init__(self, first, last, file, steps, checkpoint=None):
+        super().__init__(steps, checkpoint)
         self.first, self.last, self.file = first, last, Path(file)
 
     def after_epoch(self, number):
-        done, sums = 0, None
         if not self.first <= number <= self.last:
             return
-        if number > self.first and self.file.is_file():
-            with np.load(self.file) as saved:
-                done = int(saved["last"])
-                sums = [saved[f"sum{i}"] for i in range(len(saved.files) - 1)]
-        if number <= done:
-            return  # counted before the run was interrupted
         values = [
             keras.ops.convert_to_numpy(v).astype("float64")
             for v in self.model.trainable_variables
         ]
-        sums = values if sums is None else [a + b for a, b in zip(sums, values)]
-        arrays = {f"sum{i}": value for i, value in enumerate(sums)}
+        if number > self.first:
+            done, sums = self._read()
+            if number <= done:
+                return  # counted before the run was interrupted
+            if number != done + 1:
+                raise ValueError(
+                    f"Expected the weights after the epochs {self.first} to "
+                    f"{number - 1} in {self.file}. Received: those up to {done}. Begin "
+                    "the run anew, in an empty folder."
+                )
+            values = [a + b for a, b in zip(sums, values, strict=True)]
+        arrays = {f"sum{i}": value for i, value in enumerate(values)}
         _write(self.file, lambda path: np.savez(path, last=number, **arrays))
 
-    def on_train_end(self, logs=None):
+    def apply(self, model):
+        """Gives a model the mean of the weights after the epochs."""
+        done, sums = self._read()
+        for variable, value in zip(model.trainable_variables, sums, strict=True):
+            mean = value / (done - self.first + 1)
+            variable.assign(
+                mean.astype(keras.backend.standardize_dtype(variable.dtype))
+            )
+
+    def _read(self):
         if not self.file.is_file():
-            return
+            raise ValueError(
+                f"Expected {self.file}, the weights of the epochs before. Received: no "
+                "such file. Begin the run anew, in an empty folder."
+            )
         with np.load(self.file) as saved:
-            count = int(saved["last"]) - self.first + 1
-            for i, variable in enumerate(self.model.trainable_variables):
-                variable.assign((saved[f"sum{i}"] / count).astype("float32"))
+            sums = [saved[f"sum{i}"] for i in range(len(saved.files) - 1)]
+            return int(saved["last"]), sums
 
 
 class BestEpoch(AfterEpochs):
-    """Scores every epoch, and leaves the weights of the best one.
+    """Scores every epoch, and keeps the weights of the best one.
+
+    The run itself goes on with its own weights; `apply` gives a model the best.
 
     Args:
         score: Function of the model that returns a number, higher for better.
-        folder: Folder of `epochs.json`, the scores, and `best.weights.h5`.
-        steps: Steps of an epoch.
+        folder: Folder of `epochs.json`, the scores, and the weights `best-3.npz`.
+        steps, checkpoint: As of `AfterEpochs`.
     """
 
-    def __init__(self, score, folder, steps):
-        super().__init__(steps)
+    def __init__(self, score, folder, steps, checkpoint=None):
+        super().__init__(steps, checkpoint)
         self.score, self.folder = score, Path(folder)
         self.scores = {}
-
-    @property
-    def weights_file(self):
-        return self.folder / "best.weights.h5"
 
     @property
     def best(self):
@@ -105,21 +124,33 @@ class BestEpoch(AfterEpochs):
     def on_train_begin(self, logs=None):
         super().on_train_begin()
         self.folder.mkdir(parents=True, exist_ok=True)
-        file, done = self.folder / "epochs.json", self._done // self.steps
-        if done and file.is_file():
+        file = self.folder / "epochs.json"
+        if self.is_resumed and file.is_file():
             known = json.loads(file.read_text(encoding="utf-8"))
-            self.scores = {int(e): s for e, s in known.items() if int(e) <= done}
+            self.scores = {int(epoch): score for epoch, score in known.items()}
 
     def after_epoch(self, number):
+        if number in self.scores:
+            return  # before the run was interrupted, with the weights that are kept
         self.scores[number] = float(self.score(self.model))
         if self.best == number:
-            _write(self.weights_file, self.model.save_weights)
+            values = [keras.ops.convert_to_numpy(w) for w in self.model.weights]
+            arrays = {f"weight{i}": value for i, value in enumerate(values)}
+            _write(self._file(number), lambda path: np.savez(path, **arrays))
         text = json.dumps(self.scores, indent=1)
         _write(self.folder / "epochs.json", lambda path: Path(path).write_text(text))
+        for file in self.folder.glob("best-*.npz"):  # only now is none of them needed
+            if file != self._file(self.best):
+                file.unlink()
 
-    def on_train_end(self, logs=None):
-        if self.best is not None and self.weights_file.is_file():
-            self.model.load_weights(self.weights_file)
+    def apply(self, model):
+        """Gives a model the weights of the best epoch."""
+        with np.load(self._file(self.best)) as saved:
+            for i, weight in enumerate(model.weights):
+                weight.assign(saved[f"weight{i}"])
+
+    def _file(self, number):
+        return self.folder / f"best-{number}.npz"
 
 
 class EpochBar(keras.callbacks.Callback):

@@ -75,8 +75,8 @@ def fine_tune(
         label: What the progress bar says.
         callbacks: More callbacks of `fit`.
         classifier: Function of the adapted backbone and `class_names` that makes an
-            `ASiTClassifier`, of another class for example; by default one with the
-            protocol's pooling, frozen or not, and its augmentation.
+            `ASiTClassifier`, of another class for example, with a pooling, a frozen
+            backbone or an augmentation of its own; by default those of the protocol.
 
     Returns:
         A `FineTuned`.
@@ -104,38 +104,33 @@ def fine_tune(
         run = _Run(backbone, train, protocol, class_names, seed, cache, classifier)
         kept = Path(folder or temporary)
         kept.mkdir(parents=True, exist_ok=True)
-        looked_at = {"validation": validation, "ast_published": test}
-        selection = looked_at.get(protocol.selection)
-        best = selection and BestEpoch(
-            lambda model: run.score(model, selection)[0], kept, len(run.clips)
-        )
+        saving = Checkpoint(kept / "checkpoints", save_every) if folder else None
+        chosen = _choice(run, kept, saving, {"test": test, "validation": validation})
+        several = [EpochBar(label, protocol.epochs), chosen, saving, *callbacks]
         history = run.fit(
-            [
-                EpochBar(label, protocol.epochs),
-                *_averaging(protocol, kept, len(run.clips)),
-                *([best] if best else ()),
-                *([Checkpoint(kept / "checkpoints", save_every)] if folder else ()),
-                *callbacks,
-            ],
-            resume=kept / "checkpoints" if folder else None,
+            [callback for callback in several if callback is not None],
+            resume=saving and saving.directory,
         )
+        if chosen is not None:
+            chosen.apply(run.classifier)
     score, scores, targets, indices = run.score(run.classifier, test)
     epoch = None if protocol.average_epochs else protocol.epochs
-    return FineTuned(
-        run.classifier,
-        score,
-        scores,
-        targets,
-        indices,
-        best.best if best else epoch,
-        history,
-    )
+    if isinstance(chosen, BestEpoch):
+        epoch = chosen.best
+    return FineTuned(run.classifier, score, scores, targets, indices, epoch, history)
 
 
-def _averaging(protocol, folder, steps):
-    if protocol.average_epochs is None:
-        return []
-    return [AverageEpochs(*protocol.average_epochs, folder / "average.npz", steps)]
+def _choice(run, folder, saving, clips):
+    """The callback that keeps the weights which count, where they are not the last."""
+    protocol, steps = run.protocol, len(run.clips)
+    if protocol.average_epochs is not None:
+        file = folder / "average.npz"
+        return AverageEpochs(*protocol.average_epochs, file, steps, saving)
+    looked_at = {"validation": "validation", "ast_published": "test"}
+    if protocol.selection not in looked_at:
+        return None
+    chosen = clips[looked_at[protocol.selection]]
+    return BestEpoch(lambda model: run.score(model, chosen)[0], folder, steps, saving)
 
 
 class _Run:
@@ -144,10 +139,11 @@ class _Run:
     def __init__(self, backbone, train, protocol, class_names, seed, cache, make):
         self.protocol, self.cache, self.seed = protocol, cache, seed
         names = train.class_names if class_names is None else class_names
-        self.backbone = adapted(backbone, protocol)
-        frontend = self.backbone.frontend
-        with seeded(seed):
+        with seeded(seed):  # of stochastic depth too
+            self.backbone = adapted(backbone, protocol)
             self.classifier = (make or self._linear)(self.backbone, names)
+        frontend = self.backbone.frontend
+        self._readers, self._rate = {}, frontend.sample_rate
         self.clips = data.labelled_dataset(
             train,
             batch_size=protocol.batch(len(train)),
@@ -189,8 +185,11 @@ class _Run:
 
     def score(self, classifier, clips):
         """Score, probabilities, targets and numbers of the clips that are readable."""
+        reader = self._readers.setdefault(
+            id(clips), data.ClipReader(clips, self._rate, cache=self.cache)
+        )
         scores, indices = clip_probabilities(
-            classifier, clips, seconds=self.protocol.seconds, cache=self.cache
+            classifier, clips, seconds=self.protocol.seconds, reader=reader
         )
         names, several = classifier.class_names, self.protocol.metric != "accuracy"
         targets = clips.targets(names, several or None)[indices]
@@ -218,7 +217,8 @@ def adapted(backbone, protocol):
         frontend |= {"mean": protocol.mean, "std": protocol.std}
     frontend = type(source.frontend).from_config(frontend)
     frames = frontend.frames(round(protocol.seconds * frontend.sample_rate))
-    if frames > source.num_frames + source.patch_size:
+    # Half a patch may be cut, as the field does with 998 frames and a patch of 16.
+    if frames > source.num_frames + source.patch_size // 2:
         raise ValueError(
             f"Clips of {protocol.seconds} s have {frames} frames, the input "
             f"{source.num_frames}: the rest would never be seen. Give the protocol "

@@ -129,14 +129,15 @@ def _assign(variables, values):
         variable.assign(value)
 
 
-def clip_probabilities(classifier, clips, seconds=None, cache=True):
+def clip_probabilities(classifier, clips, seconds=None, reader=None):
     """Class probabilities of clips of any length, as `predict_file` gives them.
 
     Args:
         classifier: An `ASiTClassifier`.
         clips: A `Manifest`.
         seconds: Length of the windows that cover a clip; the backbone's by default.
-        cache: Whether waveforms stay in memory while the clips are read twice.
+        reader: The `data.ClipReader` of these clips, for one that is used again; by
+            default a new one, which keeps waveforms in memory.
 
     Returns:
         `(probabilities, indices)`: `(N, C)`, and the numbers of the N clips that
@@ -144,7 +145,8 @@ def clip_probabilities(classifier, clips, seconds=None, cache=True):
     """
     backbone = classifier.backbone
     frontend = backbone.frontend
-    reader = data.ClipReader(clips, frontend.sample_rate, cache=cache)
+    if reader is None:
+        reader = data.ClipReader(clips, frontend.sample_rate, cache=True)
     indices = reader.readable()
     samples = frontend.samples(backbone.num_frames)
     if seconds is not None:

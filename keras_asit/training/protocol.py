@@ -1,11 +1,15 @@
 """How a backbone is fine-tuned on a data set: every choice by name, in one record."""
 
 import dataclasses
-import math
+from math import inf
+from numbers import Integral, Real
 
 import keras
 
 from keras_asit import layers
+from keras_asit.data.spec_augment import MASK_FILLS
+from keras_asit.layers.pooling import POOLINGS
+from keras_asit.layers.random_resized_crop import is_share_range
 from keras_asit.losses import ClassCrossentropy
 from keras_asit.optimizers import ScheduledAdamW
 from keras_asit.schedules import StepDecay, WarmupCosine
@@ -15,6 +19,43 @@ CHOICES = {
     "loss": ("cross_entropy", "binary_cross_entropy"),
     "metric": ("accuracy", "mean_average_precision"),
     "selection": ("last", "validation", "ast_published"),
+    "pooling": POOLINGS,
+    "mask_fill": MASK_FILLS,
+}
+
+
+def _number(in_range):
+    return lambda x: isinstance(x, Real) and in_range(x)
+
+
+def _whole(least):
+    return lambda x: isinstance(x, Integral) and x >= least
+
+
+# Whether an attribute is right, and what is, in words.
+RANGES = {
+    "epochs batch_size decay_every": (_whole(1), "a whole number of 1 or more"),
+    "decay_after warmup_steps frequency_mask time_mask roll_frames": (
+        _whole(0),
+        "a whole number of 0 or more",
+    ),
+    "seconds learning_rate": (_number(lambda x: 0 < x < inf), "more than 0"),
+    "weight_decay l2 noise filter_decibels warmup_epochs": (
+        _number(lambda x: 0 <= x < inf),
+        "0 or more",
+    ),
+    "mixup shift_probability": (_number(lambda x: 0 <= x <= 1), "in [0, 1]"),
+    "drop_path label_smoothing": (_number(lambda x: 0 <= x < 1), "in [0, 1)"),
+    "layer_decay decay_factor": (_number(lambda x: 0 < x <= 1), "in (0, 1]"),
+    "betas": (
+        lambda x: len(x) == 2 and all(0 <= beta < 1 for beta in x),
+        "two numbers in [0, 1)",
+    ),
+    "resize_time resize_frequency": (
+        is_share_range,
+        "(low, high) with 0 < low <= high, shares of the axis",
+    ),
+    "clip_norm std": (lambda x: x is None or 0 < x < inf, "more than 0, or None"),
 }
 
 
@@ -45,7 +86,7 @@ class Protocol:
         clip_norm: Largest norm of all gradients together; None for no clipping.
         layer_decay: Factor of the learning rate from each layer to the one before.
         freeze_backbone: Whether only the head is trained.
-        pooling: `"cls"`, `"mean"` or `"cls+mean"`.
+        pooling: `"cls"`, `"mean"`, `"cls+mean"`, `"bands"` or `"grid"`.
         drop_path: Stochastic depth of the last block.
         mixup: Share of the clips that are mixed as waveforms, by Beta(10, 10).
         frequency_mask, time_mask: SpecAugment's widest band of bins, and of frames.
@@ -126,20 +167,12 @@ class Protocol:
                     f"{name} is one of {list(choices)}; received "
                     f"{getattr(self, name)!r}."
                 )
-        for name in ("epochs", "batch_size"):
-            if (
-                getattr(self, name) != int(getattr(self, name))
-                or getattr(self, name) < 1
-            ):
-                raise ValueError(
-                    f"{name} is a whole number of 1 or more; received "
-                    f"{getattr(self, name)!r}."
-                )
-        for name in ("seconds", "learning_rate"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(
-                    f"{name} is more than 0; received {getattr(self, name)!r}."
-                )
+        for names, (is_right, words) in RANGES.items():
+            for name in names.split():
+                if not is_right(getattr(self, name)):
+                    raise ValueError(
+                        f"{name} is {words}; received {getattr(self, name)!r}."
+                    )
         if (self.mean is None) != (self.std is None):
             raise ValueError(
                 "mean and std come together; received "
@@ -189,6 +222,11 @@ class Protocol:
         per_epoch = num_clips // self.batch(num_clips)
         steps = self.epochs * per_epoch
         warmup = self.warmup_steps + round(self.warmup_epochs * per_epoch)
+        if warmup > steps:
+            raise ValueError(
+                f"The warm-up of {warmup} steps is longer than the run of {steps}. "
+                "Give more epochs, or another warmup_steps and warmup_epochs."
+            )
         if self.schedule == "step":
             rate = StepDecay(
                 self.learning_rate,
@@ -198,7 +236,7 @@ class Protocol:
                 warmup,
             )
         else:
-            rate = WarmupCosine(self.learning_rate, 1e-6, steps, min(warmup, steps))
+            rate = WarmupCosine(self.learning_rate, 1e-6, steps, warmup)
         return ScheduledAdamW(
             rate,
             weight_decay=self.weight_decay,
