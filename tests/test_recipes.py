@@ -1,8 +1,13 @@
 """Every recipe has its parts, and a test that runs it for a moment."""
 
+import importlib
+import re
+import shlex
 from pathlib import Path
 
 import pytest
+
+from keras_asit import cli
 
 TESTS = Path(__file__).resolve().parent
 RECIPES = TESTS.parent / "recipes"
@@ -36,3 +41,25 @@ def test_recipe_has_its_parts(name):
     for heading in ("## Data", "## Commands", "## Results", "## Cost"):
         assert heading in readme, heading
     assert f"python -m recipes.{name}.train" in readme
+
+
+def commands():
+    """`(module, words)` of every command in the README of a recipe."""
+    for file in sorted(RECIPES.glob("*/README.md")):
+        text = file.read_text(encoding="utf-8").replace("\\\n", " ")
+        for line in text.splitlines():
+            words = shlex.split(line) if line.startswith("    python -m ") else []
+            if len(words) > 3:
+                yield pytest.param(words[2], words[3:], id=line.strip()[10:70])
+
+
+@pytest.mark.parametrize("module, words", commands())
+def test_commands_of_the_readme_are_understood(module, words, monkeypatch):
+    monkeypatch.setattr(cli, "exit_status", lambda *_: 0)
+    assert importlib.import_module(module).main(words) == 0
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_readme_is_finished(name):
+    text = (RECIPES / name / "README.md").read_text(encoding="utf-8")
+    assert not re.search(r"^[A-Z_]{4,}$", text, re.MULTILINE)

@@ -12,20 +12,21 @@ The first two get a file `esc10.csv` in the folder, as paths in it are relative 
 another file of that name stays, and is refused.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
 from keras_asit import data
 from keras_asit.data.prepare import check_esc10 as check
 from keras_asit.data.prepare import esc10
+from recipes import prepare_command
 
 
-def prepare(folder):
+def prepare(folder, out=None, overwrite=False):
     """Finds the clips of ESC-10 in a folder and checks their folds.
 
     Args:
         folder: A folder in one of the three layouts.
+        out, overwrite: As of `data.prepare`, where a manifest is written.
 
     Returns:
         Path of the manifest.
@@ -37,21 +38,13 @@ def prepare(folder):
     manifest = Path(folder) / "manifest.csv"
     # Beside ESC-50's own table it is the manifest of all fifty classes.
     if not manifest.is_file() or (Path(folder) / "meta" / "esc50.csv").is_file():
-        return esc10(folder)
+        return esc10(folder, out=out, overwrite=overwrite)
     check(data.read_manifest(manifest))
     return manifest
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="folder of the data set")
-    try:
-        path = prepare(parser.parse_args(arguments).data)
-    except (ValueError, OSError) as error:
-        print(f"prepare: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    print(path)
-    return 0
+    return prepare_command.main(__doc__.splitlines()[0], prepare, arguments)
 
 
 if __name__ == "__main__":

@@ -6,26 +6,27 @@ The folder is the repository as cloned, with `recordings/7_theo_4.wav`, or any o
 folder with a `manifest.csv` of columns path, label and speaker: used as it is.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
-from keras_asit import cli, data
+from keras_asit import data
 from keras_asit.data.prepare import fsdd
+from recipes import prepare_command
 
 
-def prepare(folder):
+def prepare(folder, out=None, overwrite=False):
     """Finds the clips in a folder and checks them; returns the manifest's path.
 
     Args:
         folder: A folder in one of the two layouts.
+        out, overwrite: As of `data.prepare`, where a manifest is written.
 
     Raises:
         ValueError: If the layout is another, or columns or digits are missing.
     """
     manifest = Path(folder) / "manifest.csv"
     if not manifest.is_file():
-        return fsdd(folder)
+        return fsdd(folder, out=out, overwrite=overwrite)
     check(data.read_manifest(manifest))
     return manifest
 
@@ -43,10 +44,7 @@ def check(manifest):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="folder of the data set")
-    folder = parser.parse_args(arguments).data
-    return cli.exit_status("prepare", lambda: print(prepare(folder)))
+    return prepare_command.main(__doc__.splitlines()[0], prepare, arguments)
 
 
 if __name__ == "__main__":
