@@ -42,7 +42,7 @@ AST = Protocol(
     seconds=5.0,
     num_frames=512,  # 498 of five seconds, then zeros
     # AST's constants, by a Kaldi filterbank of 128 bins at 16 kHz; ASiT's authors use
-    # them at 32 kHz too. mean=None, std=None keep those that a backbone came with.
+    # them at 32 kHz too. `modern` keeps those that a backbone came with.
     mean=-6.6268077,
     std=5.358466,
     learning_rate=1e-4,

@@ -57,6 +57,8 @@ def train(model, parts=1):
     optimizer = pretraining_optimizer(
         batch_size=256, epochs=4, steps_per_epoch=4, base_learning_rate=4e-3
     )
+    # What fine-tuning adds: neither may be summed over devices.
+    optimizer.l2, optimizer.layer_decay = 0.05, 0.8
     model.compile(optimizer=optimizer, gradient_accumulation_steps=parts)
     teacher = EMATeacher(0.9, total_steps=10)
     found = {}
