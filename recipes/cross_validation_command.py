@@ -118,7 +118,7 @@ def main(config, check, arguments=None, name="train"):
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     options = parser(config.__doc__.splitlines()[0], config).parse_args(arguments)
     # Says how positions were interpolated.
-    logging.getLogger("keras_asit").addHandler(logging.StreamHandler())
+    logging.basicConfig(format="%(message)s")
     logging.getLogger("keras_asit").setLevel(logging.INFO)
 
     def job():

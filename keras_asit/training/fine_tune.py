@@ -90,8 +90,9 @@ def fine_tune(
     >>> path = keras_asit.data.synthetic.write_dataset(
     ...     "events", splits={"train": 2, "test": 1}, seconds=0.5)
     >>> clips = keras_asit.data.read_manifest(path)
-    >>> result = fine_tune(backbone, clips.where(split="train"),
-    ...     clips.where(split="test"), Protocol(epochs=1, batch_size=4, seconds=0.4))
+    >>> protocol = keras_asit.training.Protocol(epochs=1, batch_size=4, seconds=0.4)
+    >>> train, test = clips.where(split="train"), clips.where(split="test")
+    >>> result = fine_tune(backbone, train, test, protocol)
     >>> 0 <= result.score <= 1
     True
     """

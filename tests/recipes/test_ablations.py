@@ -30,7 +30,7 @@ def vision(tmp_path_factory):
     """A vision transformer of random weights, as `save_pretrained` writes it."""
     transformers = pytest.importorskip("transformers")
     sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    sizes |= {"intermediate_size": 64, "image_size": 32, "patch_size": 16}
+    sizes |= {"intermediate_size": 128, "image_size": 32, "patch_size": 16}
     folder = tmp_path_factory.mktemp("vit")
     transformers.ViTModel(transformers.ViTConfig(**sizes)).save_pretrained(folder)
     return folder
