@@ -112,11 +112,10 @@ class ScheduledAdamW(keras.optimizers.AdamW):
 
     def _apply_weight_decay(self, variables):
         decay = ops.cast(self.weight_decay_now(), "float32")
-        shrink = 1.0 - decay * ops.cast(self.learning_rate, "float32")
+        rate = decay * ops.cast(self.learning_rate, "float32")
         for variable in variables:
             if len(variable.shape) > 1 and self._use_weight_decay(variable):
-                scale = self._rate_scale(variable)
-                kept = shrink if scale == 1 else 1.0 - (1.0 - shrink) * scale
+                kept = 1.0 - rate * self._rate_scale(variable)
                 variable.assign(variable * ops.cast(kept, variable.dtype))
 
     def apply(self, grads, trainable_variables=None):
