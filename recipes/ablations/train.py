@@ -25,7 +25,7 @@ from recipes.cross_validation_command import (
 
 HEAD = ("row", "fine-tuned (%)", "linear probe (%)", "± over", "held out", "seeds")
 HEAD += ("duration of the fine-tuning",)
-HEAD += ("commit", "machine")
+HEAD += ("commit", "machine", "the paper's AS-20K mAP")
 
 
 def parser():
@@ -136,6 +136,7 @@ def table(out, rows):
         cells += [tuned["made_by"]["duration"]]
         for key in ("commit", "machine"):
             cells.append("; ".join(dict.fromkeys(v for one in made for v in one[key])))
+        cells.append(str(config.PAPER.get(out.name, {}).get(name, "")))
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", *(f"    {command}" for command in commands)]
     return "\n".join(lines) + "\n"
