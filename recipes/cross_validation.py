@@ -23,7 +23,7 @@ import numpy as np
 
 from keras_asit import data, embed, evaluation, presets, training
 from keras_asit.quickstart.clips import few_labels
-from keras_asit.quickstart.job import with_defaults
+from keras_asit.quickstart.job import NO_SETTINGS, with_defaults
 from recipes import floors, results, stages
 from recipes.apart import check_apart, digest
 from recipes.starts import Starts, numbers
@@ -91,7 +91,8 @@ class Study:
         if start not in ("own", "all"):
             return {}
         options = with_defaults(training.pretrain, self.pretraining)
-        del options["seed"], options["callbacks"]
+        for name in NO_SETTINGS:
+            del options[name]
         options |= {"learning_rate": self.learning_rate, "steps": self.steps}
         if unlabelled is not None:
             options["clips"] = digest(unlabelled)
@@ -219,19 +220,24 @@ class HeldOut:
 
         The protocol's metric of a fine-tuned backbone, accuracy of the others.
         """
-        name, (start, _, kind) = f"{self.name}/{measure}", measure.partition("_")
+        name = f"{self.name}/{measure}"
         folder = self.kept.out / name
-        if not self.kept.is_done(name):
-            if start == "floor":
-                run = functools.partial(self._floor, kind)
-            else:
-                backbone = self.starts.backbone(start)
-                run = functools.partial(self._fine_tune, backbone, folder)
-                if kind:
-                    run = functools.partial(self._without_training, backbone, kind)
-            self.kept.done(name, run)
+        if self.kept.is_done(name):
+            record = stages.read_json(self.kept.file(name))
+        else:
+            record = self.kept.done(name, self._run_of(measure, folder))
         shutil.rmtree(folder, ignore_errors=True)  # of interrupted runs
-        return self.kept.done(name, None)["score"]
+        return record["score"]
+
+    def _run_of(self, measure, folder):
+        """The stage that measures it; the pretraining before it is one of its own."""
+        start, _, kind = measure.partition("_")
+        if start == "floor":
+            return functools.partial(self._floor, kind)
+        backbone = self.starts.backbone(start)
+        if kind:
+            return functools.partial(self._without_training, backbone, kind)
+        return functools.partial(self._fine_tune, backbone, folder)
 
     @functools.cached_property
     def labelled(self):

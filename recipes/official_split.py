@@ -8,13 +8,13 @@ selection `ast_published`, which its name tells.
 import dataclasses
 import functools
 import shutil
-from pathlib import Path
 
 import keras
 import numpy as np
 
-from keras_asit import data, evaluation, pictures, presets, training
-from recipes import results, stages
+from keras_asit import data, evaluation, presets, training
+from keras_asit.models import SuperbClassifier
+from recipes import official_split_report, stages
 
 NORMALISATIONS = ("protocol", "backbone", "measured")
 SELECTIONS = {
@@ -22,7 +22,6 @@ SELECTIONS = {
     "validation": "best epoch on the validation clips",
     "ast_published": "best epoch on the TEST clips, as AST published",
 }
-COLUMNS = ("result", "score (%)", "seeds", "command", "commit", "machine", "duration")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +53,9 @@ class Study:
             has them; those that the backbone came with; or those of the training
             clips, which random weights have for their own.
         labels: Variant of the labels, where the data set has several.
+        classifier: Function that makes the classifier, as of `training.fine_tune`;
+            None for its own.
+        cache: Whether waveforms stay in memory.
     """
 
     task: str
@@ -63,6 +65,8 @@ class Study:
     sample_rate: int | None = None
     normalisation: str = "protocol"
     labels: str | None = None
+    classifier: object = None
+    cache: bool = True
 
     @property
     def measure(self):
@@ -172,7 +176,7 @@ def run(parts, study, out, *, seeds, class_names, made_by):
         # What was kept for an interrupted run; it may take gigabytes.
         shutil.rmtree(kept.out / f"seed-{seed}" / "run", ignore_errors=True)
         print(f"seed {seed}: {study.measure} {record['score']:.2f} %", flush=True)
-    return report(kept.out, study, class_names)
+    return official_split_report.report(kept.out, study, class_names)
 
 
 def _fine_tune(parts, study, out, seed, class_names):
@@ -188,19 +192,19 @@ def _fine_tune(parts, study, out, seed, class_names):
         class_names=class_names,
         seed=seed,
         folder=folder / "run",
-        label=f"{study.task}, seed {seed}",
+        cache=study.cache,
+        label=f"{study.task}, {protocol.name}, seed {seed}",
+        classifier=study.classifier,
     )
     np.savez(folder / "scores.npz", scores=result.scores, targets=result.targets)
     rows = evaluation.per_class_table(result.targets, result.scores, class_names)
     evaluation.write_csv(rows, folder / "classes.csv")
-    presets.save(
-        result.classifier,
-        folder / "classifier",
-        trained_on=f"{study.pretraining}; fine-tuned on {study.task}",
-    )
+    _save(result.classifier, folder, study)
     return {
         "score": 100 * result.score,
         "epoch": result.epoch,
+        **_scores_of_epochs(folder / "run" / "epochs.json"),
+        **_layer_shares(result.classifier),
         "scored_clips": len(result.indices),
         "test_clips": len(parts.test),
         "history": {
@@ -208,6 +212,30 @@ def _fine_tune(parts, study, out, seed, class_names):
             for name, row in result.history.items()
         },
     }
+
+
+def _save(classifier, folder, study):
+    """As a preset; a classifier of another class than presets hold as a Keras file."""
+    if study.classifier is not None:
+        classifier.save(folder / "classifier.keras")
+        return
+    trained_on = f"{study.pretraining}; fine-tuned on {study.task}"
+    presets.save(classifier, folder / "classifier", trained_on=trained_on)
+
+
+def _scores_of_epochs(file):
+    """What the epoch was chosen by, where one was."""
+    if not file.is_file():
+        return {}
+    scores = stages.read_json(file)
+    return {"scores_of_epochs": {e: round(100 * s, 3) for e, s in scores.items()}}
+
+
+def _layer_shares(classifier):
+    """What SUPERB's head takes from each layer of the frozen backbone."""
+    if not isinstance(classifier, SuperbClassifier):
+        return {}
+    return {"layer_shares": [round(float(s), 4) for s in classifier.layer_shares]}
 
 
 def start(study, seed):
@@ -232,52 +260,3 @@ def normalised(study, backbone, train, seed):
         mean, std = training.normalisation(train, backbone.frontend, seed=seed)
         return protocol.replace(mean=mean, std=std)
     return protocol.replace(mean=None, std=None)
-
-
-def report(out, study, class_names):
-    """Sums up what a folder holds: `results.json`, `results.md`, and a picture."""
-    files = sorted(Path(out).glob("seed-*/result.json"))
-    records = {f.parent.name.removeprefix("seed-"): stages.read_json(f) for f in files}
-    summary = results.summary(
-        {seed: {"test": record} for seed, record in records.items()}
-    )
-    made = stages.provenance(list(records.values()))
-    row = {
-        "result": study.caption,
-        "measure": study.measure,
-        "mean": summary["mean"],
-        "deviation": summary["deviation"],
-        "by_seed": {s: r["score"] for s, r in records.items()},
-        "scored_clips": {s: r["scored_clips"] for s, r in records.items()},
-        "made_by": made,
-    }
-    stages.write(out / "results.json", stages.as_json(row))
-    stages.write(out / "results.md", markdown(row))
-    if study.protocol.metric == "accuracy":
-        _draw_confusion(out, files, study, class_names)
-    print(f"{study.measure} {results.spread(row)} %, seeds {' '.join(records)}")
-    return row
-
-
-def markdown(row):
-    """A result as the table of a README."""
-    made = row["made_by"]
-    cells = [row["result"], results.spread(row), " ".join(row["by_seed"])]
-    cells += ["; ".join(f"`{command}`" for command in made["command"])]
-    cells += ["; ".join(made["commit"]), "; ".join(made["machine"]), made["duration"]]
-    cells = [cell.replace("|", r"\|") for cell in cells]
-    lines = [COLUMNS, ["---"] * len(COLUMNS), cells]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def _draw_confusion(out, files, study, class_names):
-    """The confusion matrix, of the test clips of all seeds together."""
-    counts = 0
-    for file in files:
-        with np.load(file.parent / "scores.npz") as saved:
-            counts = counts + evaluation.confusion_matrix(
-                saved["targets"], saved["scores"]
-            )
-    title = f"{study.task}, protocol {study.protocol.name}, {len(files)} seeds"
-    figure = pictures.confusion_matrix(counts, class_names, title=title)
-    pictures.save(figure, out / "confusion.png")

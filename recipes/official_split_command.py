@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from pathlib import Path
 
 import numpy as np
 
@@ -50,8 +51,8 @@ def parser(config):
     return top
 
 
-def study_from(options, config):
-    """The `Study` that the command line and `config.py` describe."""
+def study_from(options, config, **study):
+    """The `Study` that the command line, `config.py` and more attributes describe."""
     protocol = config.PROTOCOLS[options.protocol]
     if options.epochs:
         protocol = lasting(protocol, options.epochs)
@@ -73,6 +74,7 @@ def study_from(options, config):
         sample_rate=rate,
         normalisation=options.normalisation,
         labels=getattr(options, "labels", None),
+        **study,
     )
 
 
@@ -127,12 +129,16 @@ def few(manifest):
     return manifest.take(chosen.astype(int))
 
 
-def main(config, arguments=None):
+def main(config, arguments=None, *, classifiers=None, cache=True):
     """Runs a recipe; returns the exit status.
 
     Args:
         config: The recipe's module `config`.
         arguments: List of words; those of the command line by default.
+        classifiers: `{protocol: function}`, what makes a protocol's classifier, as of
+            `training.fine_tune`, or None for its own. Where it is given protocols
+            measure different things, and each has a folder of its own in `--out`.
+        cache: Whether waveforms stay in memory.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     options = parser(config).parse_args(arguments)
@@ -141,12 +147,15 @@ def main(config, arguments=None):
     logging.getLogger("keras_asit").setLevel(logging.INFO)
 
     def job():
-        study = study_from(options, config)
+        out, classifier = Path(options.out), None
+        if classifiers is not None:
+            out, classifier = out / options.protocol, classifiers[options.protocol]
+        study = study_from(options, config, classifier=classifier, cache=cache)
         parts, class_names = parts_from(options, config, study.protocol)
         official_split.run(
             parts,
             study,
-            options.out,
+            out,
             seeds=options.seeds,
             class_names=class_names,
             made_by=stages.made_by(f"{config.__package__}.train", arguments),

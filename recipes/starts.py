@@ -1,12 +1,15 @@
 """Where a backbone comes from, before it is fine-tuned: pretrainings that are kept."""
 
 import functools
+import shutil
 
 import numpy as np
 
 from keras_asit import presets, training
 from keras_asit.presets.positions import backbone_of
 from recipes.apart import check_apart
+
+SAVE_EVERY = 500  # steps of pretraining; what a run that is killed loses
 
 
 class Starts:
@@ -125,6 +128,7 @@ class Starts:
     def _run(self, backbone, paths, steps, label, folder):
         """Pretrains, saves the teacher's backbone, and returns the losses."""
         study = self.study
+        interrupted = folder.with_name(f"{folder.name}_checkpoints")
         pretrainer, history = training.pretrain(
             backbone,
             paths,
@@ -133,10 +137,13 @@ class Starts:
                 study.learning_rate, steps=steps, label=f"{label} pretraining"
             ),
             seed=self.seed,
+            folder=interrupted,
+            save_every=SAVE_EVERY,
             **study.pretraining,
         )
         trained_on = f"{len(paths)} clips without labels, {label}"
         presets.save(pretrainer, folder, trained_on=trained_on)
+        shutil.rmtree(interrupted)
         return numbers(history)
 
 

@@ -46,6 +46,9 @@ PRETRAINING = {
     "drop_path": 0.0,
 }
 
+# Options of `training.pretrain` that the weights do not depend on, but for the seed.
+NO_SETTINGS = ("seed", "folder", "save_every", "callbacks")
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
@@ -170,11 +173,13 @@ def configuration(settings, model):
 def pretraining_settings(**changes):
     """The quickstart's pretraining with changes, the defaults of all it calls included.
 
-    Without the seed and the callbacks, which are no settings of the method.
+    Without the seed, the callbacks and where checkpoints lie, which are no settings of
+    the method.
     """
     options = with_defaults(training.pretrain, {**PRETRAINING, **changes})
     options = {**PRETRAINER[options["profile"]], **options}
-    del options["seed"], options["callbacks"]
+    for name in NO_SETTINGS:
+        del options[name]
     return {"learning_rate": PRETRAINING_RATE, **options}
 
 

@@ -26,6 +26,8 @@ class Budget(keras.callbacks.Callback):
         final: Learning rate at the end.
         label: What the progress bar says.
         schedule: False where the optimiser has a schedule of its own.
+        checkpoint: The `callbacks.Checkpoint` of a run that may be resumed, which knows
+            how many steps were done before; None for a run that begins now.
 
     Raises:
         ValueError: If there is no budget, or one is not above 0.
@@ -40,6 +42,7 @@ class Budget(keras.callbacks.Callback):
         final=1e-6,
         label="training",
         schedule=True,
+        checkpoint=None,
     ):
         super().__init__()
         given = [budget for budget in (minutes, steps) if budget is not None]
@@ -52,7 +55,7 @@ class Budget(keras.callbacks.Callback):
             raise ValueError(f"Expected warmup in [0, 1); received {warmup!r}.")
         self.peak, self.minutes, self.steps = peak, minutes, steps
         self.warmup, self.final, self.label = warmup, final, label
-        self.schedule = schedule
+        self.schedule, self.checkpoint = schedule, checkpoint
         self.steps_done, self._start = 0, None
 
     @property
@@ -73,11 +76,18 @@ class Budget(keras.callbacks.Callback):
         return float(cosine(after, self.peak, self.final, 1.0))
 
     def on_train_begin(self, logs=None):
-        self.steps_done, self._start = 0, None
+        self.steps_done = self.checkpoint.steps if self.checkpoint else 0
+        self._start = None
         self._bar = tqdm(total=100, desc=self.label, unit="%", bar_format=_BAR)
 
     def on_epoch_begin(self, epoch, logs=None):
-        if self.schedule:
+        if self.schedule and not self.params["steps"]:
+            self.model.optimizer.learning_rate = self.rate(self.spent)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        # Keras's epochs begin where a run was resumed; these are those of all its runs.
+        steps = self.params["steps"]
+        if self.schedule and steps and self.steps_done % steps == 0:
             self.model.optimizer.learning_rate = self.rate(self.spent)
 
     def on_train_batch_end(self, batch, logs=None):

@@ -5,7 +5,7 @@ import warnings
 import keras
 
 from keras_asit import data
-from keras_asit.callbacks import EMATeacher
+from keras_asit.callbacks import Checkpoint, EMATeacher
 from keras_asit.data.sources import as_manifest
 from keras_asit.models import ASiTPretrainer
 from keras_asit.models.profiles import TRAINING
@@ -30,6 +30,8 @@ def pretrain(
     teacher_temperature=0.04,
     profile="paper",
     seed=0,
+    folder=None,
+    save_every=1000,
     callbacks=(),
     jit_compile="auto",
     **options,
@@ -50,14 +52,25 @@ def pretrain(
         teacher_temperature: The teacher's temperature, constant.
         profile: Profile of the `ASiTPretrainer` and of the clipping of gradients.
         seed: Integer that fixes the heads, the views and the corruption.
+        folder: Folder of the run's checkpoints. A run that was interrupted goes on from
+            there, to the bit, if its budget is one of steps. None keeps nothing.
+        save_every: Steps from one checkpoint to the next.
         callbacks: More callbacks.
         jit_compile: As of `ASiTPretrainer.compile`.
         **options: Options of the `ASiTPretrainer`.
 
     Returns:
         `(pretrainer, history)`; history maps a quantity to its value by epoch, a pass
-        over the clips or 100 steps of it.
+        over the clips or 100 steps of it; of a run that was resumed that of its rest.
+
+    Raises:
+        ValueError: If the budget of a run with a folder has minutes.
     """
+    if folder is not None and budget.minutes:
+        raise ValueError(
+            "Expected a budget of steps for a run that can be resumed; received "
+            f"minutes={budget.minutes:g}. Give Budget(..., steps=...), or no folder."
+        )
     manifest = as_manifest(paths)
     views = data.pretraining_dataset(
         manifest,
@@ -85,6 +98,10 @@ def pretrain(
         teacher_temperature,
         total_steps=budget.steps,
     )
+    saving = Checkpoint(folder, save_every) if folder is not None else None
+    if saving is not None:
+        budget.checkpoint = saving
+        callbacks = [saving, *callbacks]
     if budget.minutes:
         callbacks = [_MomentumByBudget(budget, momentum, final_momentum), *callbacks]
     with warnings.catch_warnings():
@@ -97,6 +114,7 @@ def pretrain(
             shuffle=False,  # The dataset does, by the seed.
             verbose=0,
             callbacks=[teacher, budget, *callbacks],
+            resume=folder,
         )
     views.examples.reader.end_of_epoch()  # The budget may have ended within one.
     return pretrainer, history.history

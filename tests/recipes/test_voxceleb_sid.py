@@ -71,8 +71,9 @@ def command(manifest, preset, tmp_path):
 
 
 def written(tmp_path, protocol):
-    text = (tmp_path / f"results_{protocol}.json").read_text()
-    return json.loads(text), (tmp_path / f"results_{protocol}.md").read_text()
+    folder = tmp_path / protocol
+    text = (folder / "results.json").read_text()
+    return json.loads(text), (folder / "results.md").read_text()
 
 
 def test_prepare_finds_the_official_split(manifest):
@@ -106,21 +107,29 @@ def test_protocol_trains(command, preset, tmp_path, protocol):
     ):
         assert text in row["result"] and text in table
     record = json.loads((tmp_path / protocol / "seed-0" / "result.json").read_text())
-    assert list(record["validation_accuracy"]) == ["1"]
-    saved = keras.models.load_model(tmp_path / protocol / "seed-0" / "classifier.keras")
-    assert saved.class_names == SPEAKERS
+    assert list(record["scores_of_epochs"]) == ["1"]
+    saved = tmp_path / protocol / "seed-0" / "classifier"
     if protocol == "full":
-        assert record["layer_shares"] is None
+        saved = presets.load(saved, load_weights=True)
+        assert "layer_shares" not in record
         assert type(saved) is ASiTClassifier
+        assert (
+            "fine-tuned on VoxCeleb1"
+            in presets.describe(tmp_path / protocol / "seed-0" / "classifier")[
+                "trained_on"
+            ]
+        )
     else:
+        saved = keras.models.load_model(f"{saved}.keras")
         np.testing.assert_allclose(
             saved.layer_shares, record["layer_shares"], atol=1e-4
         )
         _check_frozen(saved, preset)
         assert len(record["layer_shares"]) == TINY_MODEL.num_layers + 1
         assert sum(record["layer_shares"]) == pytest.approx(1, abs=1e-3)
+    assert saved.class_names == SPEAKERS
     assert not (tmp_path / protocol / "seed-0" / "run").exists()
-    assert len([*tmp_path.glob("results_*")]) == 2, "of this protocol alone"
+    assert [path.name for path in tmp_path.iterdir()] == [protocol], "of this alone"
 
 
 def _check_frozen(classifier, preset):
@@ -144,8 +153,8 @@ def runs(monkeypatch):
         return types.SimpleNamespace(
             classifier=(maker or linear)(backbone, ["a", "b"]),
             score=(50 + options["seed"]) / 100,
-            scores=np.zeros((len(test), 2)),
-            targets=np.zeros(len(test)),
+            scores=np.eye(config.NUM_CLASSES)[test.targets()],
+            targets=test.targets(),
             indices=np.arange(len(test)),
             epoch=1,
             history={"loss": [1.0]},
@@ -178,7 +187,7 @@ def test_protocols_are_never_mixed(command, runs, tmp_path, capsys):
     assert full["by_seed"] == {"0": 50.0, "4": 54.0}
     assert "51.0 ± 1.4" in frozen_table and "52.0 ± 2.8" in full_table
     assert "full" not in frozen_table and "superb" not in full_table
-    assert "superb_frozen: accuracy 51.0 ± 1.4 %" in capsys.readouterr().out
+    assert "accuracy 51.0 ± 1.4 %, seeds 0 2" in capsys.readouterr().out
 
 
 def test_each_protocol_has_its_classifier(command, runs, preset):

@@ -118,8 +118,8 @@ def test_the_rate_follows_the_budget_within_a_long_pass(paths, monkeypatch, recw
     monkeypatch.setattr("keras_asit.training.pretraining.EPOCH_STEPS", 2)
     seen = []
     rate = keras.callbacks.LambdaCallback(
-        on_epoch_begin=lambda epoch, logs: seen.append(
-            float(rate.model.optimizer.learning_rate)
+        on_train_batch_begin=lambda batch, logs: (
+            seen.append(float(rate.model.optimizer.learning_rate)) if not batch else ()
         )
     )
     one_loss = {"local_weight": 0.0, "global_weight": 0.0}
@@ -169,3 +169,35 @@ def test_momentum_follows_the_minutes(paths, monkeypatch):
     with training.seeded(0):
         start = values(MODEL.backbone(MODEL.frontend()).weights)
     assert not same(values(pretrainer.teacher.weights), start), "it learns nothing"
+
+
+class Killed(Exception):
+    pass
+
+
+class Kill(keras.callbacks.Callback):
+    """As a job that ends after some steps."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if int(self.model.optimizer.iterations) == 4:
+            raise Killed
+
+
+@pytest.mark.large_on_jax
+def test_an_interrupted_run_goes_on_to_the_bit(paths, tmp_path):
+    """Killed in the second of three epochs, within it, as the first run would go on."""
+
+    def run(**options):
+        return pretrain(paths, training.Budget(1e-3, steps=8), **options)[0]
+
+    whole, kept = run(), {"folder": tmp_path / "run", "save_every": 2}
+    with pytest.raises(Killed):
+        run(**kept, callbacks=[Kill()])
+    again = run(**kept)
+    assert int(again.steps_done) == 8
+    assert same(values(whole.weights), values(again.weights))
+
+
+def test_a_run_of_minutes_cannot_be_resumed(paths, tmp_path):
+    with pytest.raises(ValueError, match=r"budget of steps .* received minutes=2"):
+        pretrain(paths, training.Budget(1e-3, minutes=2.0), folder=tmp_path)
