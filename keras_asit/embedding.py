@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_asit.audio.reading import resample
 from keras_asit.layers.pooling import POOLINGS, pool
-from keras_asit.models import ASiTBackbone, ASiTClassifier, ASiTPretrainer
+from keras_asit.models.backbone_of import backbone_of
 from keras_asit.models.classifier import cover
 
 LEVELS = ("clip", "frame")
@@ -63,25 +63,11 @@ def embed(model, waveforms, sample_rate, level="clip", pooling="mean", batch_siz
             f"batch_size at least 1; received level={level!r}, pooling={pooling!r}, "
             f"batch_size={batch_size!r}."
         )
-    backbone = _backbone(model)
+    backbone = backbone_of(model)
     clips = _clips(waveforms, sample_rate, backbone.frontend.sample_rate)
     if level == "frame":
         return _embed_frames(backbone, clips, batch_size)
     return _embed_clips(backbone, clips, pooling, batch_size)
-
-
-def _backbone(model):
-    if isinstance(model, ASiTBackbone):
-        return model
-    if isinstance(model, ASiTClassifier):
-        # Of a `SuperbClassifier` what is within its features.
-        return getattr(model.backbone, "backbone", model.backbone)
-    if isinstance(model, ASiTPretrainer):
-        return model.teacher
-    raise ValueError(
-        "model is an ASiTBackbone, ASiTClassifier or ASiTPretrainer; received "
-        f"{type(model).__name__}. keras_asit.presets.load loads one."
-    )
 
 
 def _clips(waveforms, sample_rate, target_rate):

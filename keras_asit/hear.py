@@ -11,8 +11,8 @@ import numpy as np
 
 from keras_asit.embedding import embed
 from keras_asit.layers.pooling import POOLINGS, pooled_width
+from keras_asit.models.backbone_of import backbone_of
 from keras_asit.presets import load
-from keras_asit.presets.positions import backbone_of
 
 # At these HEAR's data sets come.
 RATES = (16000, 22050, 32000, 44100, 48000)

@@ -14,6 +14,7 @@ import numpy as np
 
 from keras_asit import data, evaluation, presets, training
 from keras_asit.models import SuperbClassifier
+from keras_asit.models.backbone_of import backbone_of
 from recipes import official_split_report, stages
 
 NORMALISATIONS = ("protocol", "backbone", "measured")
@@ -241,8 +242,7 @@ def _layer_shares(classifier):
 def start(study, seed):
     """The backbone to start from: a preset's, or one of random weights."""
     if study.backbone is not None:
-        model = presets.load(study.backbone, load_weights=True)
-        return getattr(model, "backbone", model)
+        return backbone_of(presets.load(study.backbone, load_weights=True))
     frontend = study.scratch.frontend()
     if study.sample_rate is not None:
         config = {**frontend.get_config(), "sample_rate": study.sample_rate}

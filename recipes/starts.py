@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 
 from keras_asit import presets, training
-from keras_asit.presets.positions import backbone_of
+from keras_asit.models.backbone_of import backbone_of
 from recipes.apart import check_apart
 
 SAVE_EVERY = 500  # steps of pretraining; what a run that is killed loses

@@ -5,6 +5,7 @@ import os
 import warnings
 from pathlib import Path
 
+from keras_asit.models.backbone_of import backbone_of
 from keras_asit.presets import architectures, directory, positions
 
 
@@ -52,7 +53,7 @@ def load(handle, load_weights=None, num_frames=None):
         _without_weights(handle, load_weights, f"it has no {directory.WEIGHTS}")
     if has_weights:
         return positions.resized(model, num_frames)
-    backbone = positions.backbone_of(model)
+    backbone = backbone_of(model)
     if num_frames in (None, backbone.num_frames):
         return model
     return positions.untrained(model, (num_frames, backbone.num_mel_bins))

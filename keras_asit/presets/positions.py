@@ -8,6 +8,7 @@ import numpy as np
 from keras_asit.layers.patch_embedding import patch_grid
 from keras_asit.layers.pooling import pooled_width
 from keras_asit.models import ASiTBackbone, ASiTClassifier, SuperbClassifier
+from keras_asit.models.backbone_of import backbone_of
 
 log = logging.getLogger("keras_asit.presets")
 
@@ -42,6 +43,7 @@ def resized(model, num_frames=None, num_mel_bins=None):
     >>> longer.grid, tuple(longer.output.shape)
     ((12, 2), (None, 25, 16))
     """
+    _check_resizable(model)
     backbone = backbone_of(model)
     frames = backbone.num_frames if num_frames is None else num_frames
     bins = backbone.num_mel_bins if num_mel_bins is None else num_mel_bins
@@ -52,25 +54,17 @@ def resized(model, num_frames=None, num_mel_bins=None):
     return other
 
 
-def backbone_of(model):
-    """The backbone of a backbone or a classifier.
-
-    Raises:
-        ValueError: If the model is another.
-    """
+def _check_resizable(model):
     if isinstance(model, SuperbClassifier):
         raise ValueError(
             "A SuperbClassifier keeps its size; received one. Resize its backbone, and "
             "make another SuperbClassifier of it."
         )
-    if isinstance(model, ASiTClassifier):
-        return model.backbone
-    if isinstance(model, ASiTBackbone):
-        return model
-    raise ValueError(
-        "model is an ASiTBackbone or an ASiTClassifier; received "
-        f"{type(model).__name__}. Of an ASiTPretrainer give the teacher."
-    )
+    if not isinstance(model, (ASiTBackbone, ASiTClassifier)):
+        raise ValueError(
+            "model is an ASiTBackbone or an ASiTClassifier; received "
+            f"{type(model).__name__}. Of an ASiTPretrainer give the teacher."
+        )
 
 
 def untrained(model, input_shape):
