@@ -36,11 +36,11 @@ PRETRAINING = {
 }
 MODERN = Protocol(
     name="modern",
-    epochs=30,
+    epochs=60,
     batch_size=32,
     seconds=0.655,
     learning_rate=1e-3,
-    warmup_epochs=3,
+    warmup_epochs=5,
     weight_decay=0.05,
     drop_path=0.1,
     mixup=0.3,
