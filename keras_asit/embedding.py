@@ -1,5 +1,8 @@
 """Waveforms to embeddings, of clips or of moments."""
 
+import functools
+
+import keras
 import numpy as np
 from keras import ops
 
@@ -11,7 +14,15 @@ from keras_asit.models.classifier import cover
 LEVELS = ("clip", "frame")
 
 
-def embed(model, waveforms, sample_rate, level="clip", pooling="mean", batch_size=32):
+def embed(
+    model,
+    waveforms,
+    sample_rate,
+    level="clip",
+    pooling="mean",
+    batch_size=32,
+    last_layers=1,
+):
     """Embeds waveforms of any rate and length with a backbone.
 
     The representation is taken before any head, as for downstream tasks (paper,
@@ -30,16 +41,20 @@ def embed(model, waveforms, sample_rate, level="clip", pooling="mean", batch_siz
             time, its tokens averaged over frequency.
         pooling: `"mean"` of the data tokens, `"cls"` for the class token,
             `"cls+mean"` for both, `"bands"` for the mean over time of each band of
-            frequency, or `"grid"` for all tokens of a window, for the level
-            `"clip"`. The mean by default: the class token has learned nothing where
-            the global loss was off.
+            frequency, `"statistics"` for its deviation and change too, or `"grid"`
+            for all tokens of a window, for the level `"clip"`. The mean by default:
+            the class token has learned nothing where the global loss was off.
         batch_size: Windows per forward pass.
+        last_layers: Of how many of the last blocks embeddings are made, one behind the
+            other, each after the final norm (as DINO's linear evaluation reads four
+            blocks).
 
     Returns:
         Level `"clip"`: float32 `(B, D)`, with `"cls+mean"` `(B, 2 D)`, with
-        `"bands"` and `"grid"` D for each band and for each patch. Level
-        `"frame"`: `(embeddings, times)`, float32 `(B, T', D)` and the centres of
-        the steps in seconds, `(T',)`; padding has no steps.
+        `"bands"` D for each band, with `"statistics"` three of them, with `"grid"` D
+        for each patch. Level `"frame"`: `(embeddings, times)`, float32 `(B, T', D)`
+        and the centres of the steps in seconds, `(T',)`; padding has no steps. All of
+        it as often as there are `last_layers`.
 
     Raises:
         ValueError: If an argument is none of those above, the waveforms hold NaN,
@@ -64,10 +79,26 @@ def embed(model, waveforms, sample_rate, level="clip", pooling="mean", batch_siz
             f"batch_size={batch_size!r}."
         )
     backbone = backbone_of(model)
+    if last_layers not in range(1, backbone.num_layers + 1):
+        raise ValueError(
+            f"last_layers is a whole number from 1 to the {backbone.num_layers} of the "
+            f"backbone; received {last_layers!r}."
+        )
     clips = _clips(waveforms, sample_rate, backbone.frontend.sample_rate)
+    tokens_of = functools.partial(
+        _tokens, backbone, _reader_of(backbone, last_layers), batch_size=batch_size
+    )
     if level == "frame":
-        return _embed_frames(backbone, clips, batch_size)
-    return _embed_clips(backbone, clips, pooling, batch_size)
+        return _embed_frames(backbone, clips, tokens_of)
+    return _embed_clips(backbone, clips, pooling, tokens_of)
+
+
+def _reader_of(backbone, last_layers):
+    """A model whose tokens are those of the last blocks, one behind the other."""
+    if last_layers == 1:
+        return backbone
+    states = [backbone.norm(block.output) for block in backbone.blocks[-last_layers:]]
+    return keras.Model(backbone.inputs, ops.concatenate(states, axis=-1))
 
 
 def _clips(waveforms, sample_rate, target_rate):
@@ -97,30 +128,30 @@ def _clips(waveforms, sample_rate, target_rate):
     return [resample(clip, sample_rate, target_rate) for clip in clips]
 
 
-def _tokens(backbone, windows, batch_size):
+def _tokens(backbone, reader, windows, batch_size):
     """Yields float32 tokens `[n, 1 + P, D]` of windows `[N, S]`, batch by batch."""
     size = min(batch_size, len(windows))
     for start in range(0, len(windows), size):
         batch = windows[start : start + size]
         # One batch size for all, or the last batch would be compiled anew.
         padded = np.pad(batch, ((0, size - len(batch)), (0, 0)))
-        tokens = backbone.predict_on_batch(backbone.frontend(padded))
+        tokens = reader.predict_on_batch(backbone.frontend(padded))
         yield np.asarray(tokens[: len(batch)], "float32")
 
 
-def _embed_clips(backbone, clips, pooling, batch_size):
+def _embed_clips(backbone, clips, pooling, tokens_of):
     samples = backbone.frontend.samples(backbone.num_frames)
     windows = [cover(clip, samples) for clip in clips]
     ends = np.cumsum([len(group) for group in windows])
     pooled = [
         ops.convert_to_numpy(pool(tokens, pooling, backbone.grid))
-        for tokens in _tokens(backbone, np.concatenate(windows), batch_size)
+        for tokens in tokens_of(np.concatenate(windows))
     ]
     groups = np.split(np.concatenate(pooled), ends[:-1])
     return np.stack([group.mean(axis=0) for group in groups])
 
 
-def _embed_frames(backbone, clips, batch_size):
+def _embed_frames(backbone, clips, tokens_of):
     lengths = {len(clip) for clip in clips}
     if len(lengths) > 1:
         raise ValueError(
@@ -134,7 +165,7 @@ def _embed_frames(backbone, clips, batch_size):
     windows = _windows_on_the_grid(backbone, clips, firsts)
     steps = [
         tokens[:, 1:].reshape(len(tokens), *backbone.grid, -1).mean(axis=2)
-        for tokens in _tokens(backbone, windows, batch_size)
+        for tokens in tokens_of(windows)
     ]
     steps = np.concatenate(steps).reshape(len(clips), len(firsts), *steps[0].shape[1:])
     embeddings = _overlap_mean(steps, firsts, len(centres))

@@ -4,7 +4,7 @@ import pytest
 from keras import ops
 
 from keras_asit import embed
-from keras_asit.models import ASiTClassifier
+from keras_asit.models import ASiTClassifier, hidden_states
 from tiny_asit import PATCH, RATE, SAMPLES, tiny_backbone, tiny_pretrainer
 
 STEP = PATCH * RATE // 100  # samples from a step of patches to the next
@@ -52,6 +52,25 @@ def test_clips_are_the_pooled_tokens(backbone, pooling, expected):
     embeddings = embed(backbone, waves, RATE, pooling=pooling, batch_size=2)
     assert isinstance(embeddings, np.ndarray) and embeddings.dtype == "float32"
     close(embeddings, [expected(tokens_of(backbone, wave)) for wave in waves])
+
+
+@pytest.mark.parametrize("level", ["clip", "frame"])
+def test_last_layers_are_read_one_behind_the_other(backbone, level):
+    """Each after the final norm; the last of them is the backbone's output."""
+    waves = noise(3, SAMPLES)
+    states = hidden_states(backbone, backbone.frontend(waves))[1:]
+    earlier, last = (ops.convert_to_numpy(backbone.norm(state)) for state in states)
+    found, alone = (
+        embed(backbone, waves, RATE, level, pooling="cls", last_layers=n)
+        for n in (2, 1)
+    )
+    if level == "clip":
+        close(found, np.concatenate([earlier[:, 0], last[:, 0]], axis=1))
+        close(found[:, 32:], alone)
+    else:
+        steps = earlier[:, 1:].reshape(3, *backbone.grid, 32).mean(axis=2)
+        close(found[0][..., :32], steps)
+        close(found[0][..., 32:], alone[0])
 
 
 def test_waveforms_as_array_list_tensor_or_one(backbone):
@@ -138,6 +157,8 @@ def test_frames_follow_an_event(backbone):
         ({"level": "word"}, r"level is one of \['clip', 'frame'\]"),
         ({"pooling": "max"}, "pooling='max'"),
         ({"batch_size": 0}, "batch_size=0"),
+        ({"last_layers": 0}, "from 1 to the 2 .* received 0"),
+        ({"last_layers": 3}, "from 1 to the 2 .* received 3"),
         ({"sample_rate": 0}, "above 0 Hz"),
         ({"waveforms": []}, "received none"),
         ({"waveforms": np.zeros((2, 3, 4), "float32")}, r"of shape \(3, 4\)"),

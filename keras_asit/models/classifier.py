@@ -34,8 +34,8 @@ class ASiTClassifier(OnDevices, keras.Model):
         num_classes: Number of classes C.
         multi_label: Whether a clip can have several classes: sigmoid and binary
             cross-entropy rather than softmax and cross-entropy.
-        pooling: `"cls"`, `"mean"`, `"cls+mean"`, `"bands"` or `"grid"`; the last two
-            keep bands of frequency apart, and time too (`layers.pooling.pool`).
+        pooling: `"cls"`, `"mean"`, `"cls+mean"`, `"bands"`, `"statistics"` or `"grid"`;
+            the last three keep bands of frequency apart (`layers.pooling.pool`).
         class_names: Names of the classes, in the order of the targets.
         freeze_backbone: Whether only the linear layer is trained. Otherwise the
             backbone is made trainable, also when it was a pretrainer's teacher.

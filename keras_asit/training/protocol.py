@@ -86,7 +86,7 @@ class Protocol:
         clip_norm: Largest norm of all gradients together; None for no clipping.
         layer_decay: Factor of the learning rate from each layer to the one before.
         freeze_backbone: Whether only the head is trained.
-        pooling: `"cls"`, `"mean"`, `"cls+mean"`, `"bands"` or `"grid"`.
+        pooling: Of the `ASiTClassifier`.
         drop_path: Stochastic depth of the last block.
         mixup: Share of the clips that are mixed as waveforms, by Beta(10, 10).
         frequency_mask, time_mask: SpecAugment's widest band of bins, and of frames.

@@ -191,10 +191,16 @@ def test_pooling_by_hand(pooling):
         "mean": [[6, 7, 8], [18, 19, 20]],
         "cls+mean": [[0, 1, 2, 6, 7, 8], [12, 13, 14, 18, 19, 20]],
         "bands": [[6, 7, 8], [18, 19, 20]],
+        "statistics": [
+            [6, 7, 8, *[6**0.5] * 3, 3, 3, 3],
+            [18, 19, 20, *[6**0.5] * 3, 3, 3, 3],
+        ],
         "grid": [list(range(3, 12)), list(range(15, 24))],
     }
     found = pool(ops.convert_to_tensor(tokens), pooling, grid=(3, 1))
-    np.testing.assert_array_equal(ops.convert_to_numpy(found), expected[pooling])
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(found), expected[pooling], rtol=1e-6
+    )
     assert found.shape[-1] == pooled_width(pooling, 3, (3, 1))
 
 
@@ -203,6 +209,19 @@ def test_bands_are_the_means_over_time_of_each():
     tokens = ops.convert_to_tensor([[[0.0], [1.0], [2.0], [5.0], [8.0]]])
     found = pool(tokens, "bands", grid=(2, 2))
     np.testing.assert_array_equal(ops.convert_to_numpy(found), [[3.0, 5.0]])
+
+
+def test_statistics_are_those_of_each_band():
+    """Three steps of two bands; one step does not vary."""
+    tokens = ops.convert_to_tensor([[[0.0], [1.0], [2.0], [5.0], [8.0], [3.0], [2.0]]])
+    found = pool(tokens, "statistics", grid=(3, 2))
+    first, second = np.array([1.0, 5.0, 3.0]), np.array([2.0, 8.0, 2.0])
+    expected = [first.mean(), second.mean(), first.std(), second.std(), 3.0, 6.0]
+    np.testing.assert_allclose(ops.convert_to_numpy(found), [expected], rtol=1e-6)
+    found = pool(tokens[:, :3], "statistics", grid=(1, 2))
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(found), [[1.0, 2.0, 1e-3, 1e-3, 0.0, 0.0]], rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
@@ -216,6 +235,14 @@ def test_head_reads_the_pooled_tokens(pooling):
         "mean": [mean],
         "cls+mean": [cls, mean],
         "bands": [data.mean(axis=1).reshape(len(data), -1)],
+        "statistics": [
+            value.reshape(len(data), -1)
+            for value in (
+                data.mean(axis=1),
+                data.std(axis=1),
+                np.abs(np.diff(data, axis=1)).mean(axis=1),
+            )
+        ],
         "grid": [data.reshape(len(data), -1)],
     }[pooling]
     kernel = ops.convert_to_numpy(model.head.kernel)
