@@ -9,8 +9,9 @@ What is compared on each, with the same clips and the same protocol:
 - `all`: pretrained without labels on other sets and then on these;
 - `preset`: a backbone that was pretrained elsewhere.
 
-Each of the last three by a vote of nearest neighbours (`_knn`), a linear probe
-(`_probe`) and fine-tuned. No clip that is held out is seen before it is scored.
+Each of the last four by a vote of nearest neighbours (`_knn`), a linear probe
+(`_probe`) and fine-tuned: those of `scratch` tell what random weights give, which is
+not little. No clip that is held out is seen before it is scored.
 """
 
 import dataclasses
@@ -46,6 +47,7 @@ class Study:
         steps_all: Steps of pretraining on other sets, which come before these.
         protocol: A `training.Protocol`.
         pooling: What of the tokens neighbours and probe see, as of `embed`.
+        last_layers: Of how many blocks, as of `embed`.
         labels: Labelled clips a class; 0 for all.
         train_values: Values of the column to train with, `("train",)` for a column
             split; all but the one held out by default.
@@ -61,6 +63,7 @@ class Study:
     steps_all: int
     protocol: training.Protocol
     pooling: str = "cls"
+    last_layers: int = 1
     labels: int = 0
     train_values: tuple = ()
     vision: str | None = None
@@ -82,14 +85,17 @@ class Study:
         """What the results of one start depend on besides, for JSON."""
         probe = {
             "pooling": self.pooling,
+            "last_layers": self.last_layers,
             "regularisation": PROBE_REGULARISATION,
             "neighbours": NEIGHBOURS,
         }
         if start == "preset":
             trained_on = presets.describe(preset)["trained_on"]
             return {**probe, "preset": str(preset), "trained_on": trained_on}
-        if start not in ("own", "all"):
+        if start == "floor":
             return {}
+        if start == "scratch":
+            return probe
         options = with_defaults(training.pretrain, self.pretraining)
         for name in NO_SETTINGS:
             del options[name]
@@ -103,10 +109,9 @@ class Study:
 
     def measures(self, start):
         """Names of what is measured of a start."""
-        is_single = self.protocol.metric == "accuracy"
         if start == "floor":
             return ("floor_regression", "floor_forest")
-        if start == "scratch" or not is_single:
+        if self.protocol.metric != "accuracy":
             return (start,)
         return (f"{start}_knn", f"{start}_probe", start)
 
@@ -245,7 +250,7 @@ class HeldOut:
 
     def _without_training(self, backbone, kind):
         (train_x, train_y), (test_x, test_y) = (
-            embedded(backbone, clips, self.study.pooling)
+            embedded(backbone, clips, self.study.pooling, self.study.last_layers)
             for clips in (self.labelled, self.test)
         )
         measure = {
@@ -282,10 +287,12 @@ class HeldOut:
         return {"score": 100 * accuracy}
 
 
-def embedded(backbone, clips, pooling):
+def embedded(backbone, clips, pooling, last_layers=1):
     """Embeddings `(N, D)` and classes `(N,)` of the clips that can be read."""
     rate = backbone.frontend.sample_rate
     reader = data.ClipReader(clips, rate, cache=True)
     indices = reader.readable()
     waves = [reader.read(index) for index in indices]
-    return embed(backbone, waves, rate, pooling=pooling), clips.targets()[indices]
+    last_layers = min(last_layers, backbone.num_layers)  # a preset may have fewer
+    options = {"pooling": pooling, "last_layers": last_layers}
+    return embed(backbone, waves, rate, **options), clips.targets()[indices]

@@ -101,6 +101,7 @@ def study_from(options, config):
         column=config.COLUMN,
         learning_rate=config.LEARNING_RATE,
         pooling=config.POOLING,
+        last_layers=config.LAST_LAYERS,
         labels=options.labels,
         **sizes,
     )

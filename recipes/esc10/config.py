@@ -18,7 +18,8 @@ from keras_asit.training import Protocol, SmallModel
 
 COLUMN = "fold"
 SEEDS = (0,)
-POOLING = "cls"
+POOLING = "statistics"  # as the floor's, of tokens in the place of mel bands
+LAST_LAYERS = 4
 
 # Views of 1.9 s and 64 mel bins, 24 tokens; fine-tuned on 4.8 s, 60 tokens.
 MODEL = SmallModel(crop_seconds=1.94, num_frames=96)

@@ -24,6 +24,7 @@ from recipes.models import NamedModel
 COLUMN = "fold"
 SEEDS = (0, 1, 2)
 POOLING = "cls"
+LAST_LAYERS = 4  # as DINO's linear evaluation
 
 # `scratch`: ViT-S of the paper, at 32 kHz, whose views are of 6 s.
 MODEL = NamedModel("asit_small")

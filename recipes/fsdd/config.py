@@ -20,6 +20,7 @@ from keras_asit.training import Protocol, SmallModel
 COLUMN = "speaker"
 SEEDS = (0,)
 POOLING = "grid"  # words begin together
+LAST_LAYERS = 1
 
 # Clips of 0.14 to 2.3 s, on average 0.44 s, at 8 kHz: views of 0.65 s, 16 tokens.
 MODEL = SmallModel(sample_rate=8000, crop_seconds=0.655, num_frames=64)

@@ -16,6 +16,7 @@ from keras_asit.training import Protocol, SmallModel
 COLUMN = "fold"
 SEEDS = (0,)
 POOLING = "grid"  # clips of one second: a word has a beginning
+LAST_LAYERS = 1
 
 # Views of one second, 24 tokens.
 MODEL = SmallModel(crop_seconds=1.0, num_frames=96)

@@ -150,7 +150,8 @@ def test_all_starts_run_for_a_moment(command, others, tmp_path):
     assert train.main([*command, *starts]) == 0
     found = stages.read_json(tmp_path / "results.json")
     assert set(found) == {
-        *("floor_regression", "floor_forest", "scratch"),
+        *("floor_regression", "floor_forest"),
+        *("scratch_knn", "scratch_probe", "scratch"),
         *("own_knn", "own_probe", "own", "all_knn", "all_probe", "all"),
     }
     assert all(0 <= row["mean"] <= 100 for row in found.values())
