@@ -4,7 +4,7 @@ import warnings
 
 import keras
 
-from keras_asit import data
+from keras_asit import checkpoints, data
 from keras_asit.callbacks import Checkpoint, EMATeacher
 from keras_asit.data.sources import as_manifest
 from keras_asit.models import ASiTPretrainer
@@ -109,7 +109,7 @@ def pretrain(
         warnings.filterwarnings("ignore", message="Your input ran out of data")
         history = pretrainer.fit(
             views,
-            epochs=ENDLESS,
+            epochs=0 if _is_finished(folder, budget) else ENDLESS,
             steps_per_epoch=EPOCH_STEPS if len(views) > EPOCH_STEPS else None,
             shuffle=False,  # The dataset does, by the seed.
             verbose=0,
@@ -118,6 +118,15 @@ def pretrain(
         )
     views.examples.reader.end_of_epoch()  # The budget may have ended within one.
     return pretrainer, history.history
+
+
+def _is_finished(folder, budget):
+    """Whether an earlier run did all steps; `fit` would do one more before it stops."""
+    kept = [] if folder is None else checkpoints.paths_in(folder)
+    return any(
+        checkpoints.step_of(path) >= budget.steps and checkpoints.is_sound(path)
+        for path in kept
+    )
 
 
 class _MomentumByBudget(keras.callbacks.Callback):
