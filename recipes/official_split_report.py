@@ -8,6 +8,7 @@ from keras_asit import evaluation, pictures
 from recipes import results, stages
 
 DRAWN_CLASSES = 100  # of more the names cannot be read
+SHARES = "layer_shares"  # of SUPERB's head alone
 COLUMNS = ("result", "score (%)", "seeds", "command", "commit", "machine", "duration")
 
 
@@ -27,9 +28,10 @@ def report(out, study, class_names):
         "deviation": summary["deviation"],
         "by_seed": {s: r["score"] for s, r in records.items()},
         "scored_clips": {s: r["scored_clips"] for s, r in records.items()},
-        "layer_shares": {s: r.get("layer_shares") for s, r in records.items()},
         "made_by": made,
     }
+    if shares := {s: r[SHARES] for s, r in records.items() if SHARES in r}:
+        row[SHARES] = shares
     stages.write(out / "results.json", stages.as_json(row))
     stages.write(out / "results.md", markdown(row))
     if study.protocol.metric == "accuracy" and len(class_names) <= DRAWN_CLASSES:
