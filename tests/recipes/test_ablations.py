@@ -42,10 +42,18 @@ def run(manifest, out, table, *more):
 
 
 @pytest.mark.large_on_jax
-def test_initialisations_run(manifest, vision, tmp_path):
-    assert run(manifest, tmp_path, "initialisation", "--image-net", vision) == 0
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ["ImageNet, self-supervised"],
+        pytest.param([*config.TABLES["initialisation"]], marks=pytest.mark.large),
+    ],
+)
+def test_initialisations_run(manifest, vision, tmp_path, rows):
+    more = ["--image-net", vision, "--rows", *rows]
+    assert run(manifest, tmp_path, "initialisation", *more) == 0
     table = (tmp_path / "initialisation" / "table.md").read_text()
-    for row in config.TABLES["initialisation"]:
+    for row in rows:
         assert f"| {row} |" in table
     assert "python -m recipes.ablations.train --table initialisation" in table
 
