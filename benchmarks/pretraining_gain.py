@@ -70,10 +70,10 @@ def asked(options):
     from keras_asit import training
     from keras_asit.models.profiles import PRETRAINER
     from keras_asit.quickstart import job
+    from keras_asit.training.settings import settings_of
 
     changes = dict(options.set)
-    settings = job.with_defaults(training.pretrain, PRETRAINER["paper"]).keys()
-    settings -= {"seed", "callbacks"}
+    settings = settings_of(training.pretrain, PRETRAINER["paper"]).keys()
     if unknown := sorted(changes.keys() - settings):
         raise ValueError(f"--set: no setting {unknown}; expected of {sorted(settings)}")
     elsewhere = ("folds", "seeds", "out", "set")

@@ -24,7 +24,7 @@ import numpy as np
 
 from keras_asit import data, embed, evaluation, presets, training
 from keras_asit.quickstart.clips import few_labels
-from keras_asit.quickstart.job import NO_SETTINGS, with_defaults
+from keras_asit.training.settings import settings_of
 from recipes import floors, results, stages
 from recipes.apart import check_apart, digest
 from recipes.starts import Starts, numbers
@@ -96,9 +96,7 @@ class Study:
             return {}
         if start == "scratch":
             return probe
-        options = with_defaults(training.pretrain, self.pretraining)
-        for name in NO_SETTINGS:
-            del options[name]
+        options = settings_of(training.pretrain, self.pretraining)
         options |= {"learning_rate": self.learning_rate, "steps": self.steps}
         if unlabelled is not None:
             options["clips"] = digest(unlabelled)

@@ -6,7 +6,6 @@ held-out clips, beside the floor of log-mel statistics and logistic regression.
 """
 
 import dataclasses
-import inspect
 import logging
 import time
 
@@ -22,6 +21,7 @@ from keras_asit.quickstart.clips import (
     model_for,
 )
 from keras_asit.quickstart.folder import draw, logging_to, new_folder, write_json
+from keras_asit.training.settings import settings_of
 from keras_asit.version import __version__
 
 log = logging.getLogger("keras_asit.quickstart")
@@ -45,9 +45,6 @@ PRETRAINING = {
     "reconstruction_bottleneck_dim": 256,
     "drop_path": 0.0,
 }
-
-# Options of `training.pretrain` that the weights do not depend on, but for the seed.
-NO_SETTINGS = ("seed", "folder", "save_every", "callbacks")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,30 +161,17 @@ def configuration(settings, model):
         **dataclasses.asdict(settings),
         "model": dataclasses.asdict(model),
         "pretraining": pretraining_settings(filter_decibels=settings.filter_decibels),
-        "fine_tuning": with_defaults(training.FineTuning, length),
+        "fine_tuning": settings_of(training.FineTuning, length),
         "versions": {"keras_asit": __version__, "keras": keras.__version__},
         "backend": keras.backend.backend(),
     }
 
 
 def pretraining_settings(**changes):
-    """The quickstart's pretraining with changes, the defaults of all it calls included.
-
-    Without the seed, the callbacks and where checkpoints lie, which are no settings of
-    the method.
-    """
-    options = with_defaults(training.pretrain, {**PRETRAINING, **changes})
-    options = {**PRETRAINER[options["profile"]], **options}
-    for name in NO_SETTINGS:
-        del options[name]
-    return {"learning_rate": PRETRAINING_RATE, **options}
-
-
-def with_defaults(function, options):
-    """Options and the defaults of a function: a default that changes is a setting."""
-    parameters = inspect.signature(function).parameters.values()
-    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
-    return {**defaults, **options}
+    """The quickstart's pretraining with changes, all defaults included."""
+    options = settings_of(training.pretrain, {**PRETRAINING, **changes})
+    row = PRETRAINER[options["profile"]]
+    return {"learning_rate": PRETRAINING_RATE, **row, **options}
 
 
 def _numbers(history):
