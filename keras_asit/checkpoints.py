@@ -41,11 +41,16 @@ def variables_of(model):
             "Expected a compiled model: its optimizer is part of a checkpoint. "
             f"Received: {type(model).__name__}, not compiled. Call compile first"
         )
+    build_optimizer(model)
+    return [*model.variables, *model.optimizer.variables]
+
+
+def build_optimizer(model):
+    """Makes the variables of a compiled model's optimizer, where there are none yet."""
     if not model.optimizer.built:
         strategy = getattr(model, "distribute_strategy", None)  # TensorFlow's
         with strategy.scope() if strategy else contextlib.nullcontext():
             model.optimizer.build(model.trainable_variables)
-    return [*model.variables, *model.optimizer.variables]
 
 
 def seed_states(model):

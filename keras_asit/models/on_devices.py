@@ -22,6 +22,13 @@ class OnDevices:
         finally:
             checkpoints.assign(states, before)
 
+    def make_train_function(self, force=False):
+        """As Keras', behind the optimizer's variables: TensorFlow, which traces a step
+        that makes variables twice, does so once."""
+        if keras.backend.backend() == "tensorflow" and self.optimizer is not None:
+            checkpoints.build_optimizer(self)
+        super().make_train_function(force)
+
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """On TensorFlow, what Keras builds from a first batch.
 

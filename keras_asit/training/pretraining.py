@@ -89,8 +89,6 @@ def pretrain(
         optimizer=ScheduledAdamW(budget.peak, weight_decay=weight_decay, **clips),
         jit_compile=jit_compile,
     )
-    # Else TensorFlow makes its variables while it traces the first step, one by one.
-    pretrainer.optimizer.build(pretrainer.trainable_variables)
     teacher = EMATeacher(
         momentum,
         final_momentum,

@@ -81,6 +81,24 @@ def test_a_batch_in_parts_is_the_step_of_the_whole(whole):
     assert moved > 1e-3
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="TensorFlow alone traces twice"
+)
+def test_the_first_step_is_traced_once(monkeypatch):
+    """A function that makes variables would be traced a second time."""
+    traced = []
+    original = ASiTPretrainer.train_step
+    monkeypatch.setattr(
+        ASiTPretrainer,
+        "train_step",
+        lambda model, data: traced.append(1) or original(model, data),
+    )
+    model = pretrainer()
+    assert not model.optimizer.built
+    steps(model, [clean_views(CLIPS), clean_views(CLIPS)])
+    assert len(traced) == 1
+
+
 def test_a_batch_that_cannot_be_cut_is_refused():
     model = pretrainer(compiled={"gradient_accumulation_steps": 3})
     with pytest.raises(ValueError, match=r"a batch of 8 clips and .*steps=3"):
