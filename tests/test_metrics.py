@@ -72,6 +72,7 @@ def weighted(kind, targets, scores, weights):
     return np.sqrt(2) * norm.ppf(mean) if kind is DPrime else mean
 
 
+@pytest.mark.large_on_jax
 @pytest.mark.parametrize("kind", KINDS)
 def test_exact_where_scores_lie_in_bins_of_their_own(kind):
     targets, scores = clips()
@@ -90,6 +91,7 @@ def test_ties_and_weights_are_those_of_scikit_learn(kind):
     assert found == pytest.approx(weighted(kind, targets, scores, weights), abs=4e-6)
 
 
+@pytest.mark.large_on_jax
 @pytest.mark.parametrize("num_bins", [64, 512, 2048])
 def test_bounds(num_bins):
     """Those of the docstrings, class by class; they shrink with the bins."""
@@ -272,6 +274,7 @@ def test_in_a_classifier(tmp_path):
         assert np.isfinite(history[metric.name]).all()
 
 
+@pytest.mark.large_on_jax
 def test_the_measures_are_timed(capsys):
     benchmark.main(["--clips", "300", "--classes", "20"])
     lines = capsys.readouterr().out.splitlines()[1:]

@@ -104,7 +104,7 @@ def test_sigterm_saves_and_ends_well(paths, tmp_path):
     assert checkpoints.read_newest(tmp_path)[1]["step"] in (3, 4)
 
 
-@pytest.mark.large_on_jax
+@pytest.mark.large
 def test_validation_leaves_no_trace(paths, whole, tmp_path):
     """It draws masks, too; here it is cut short, and the run goes on behind it."""
 

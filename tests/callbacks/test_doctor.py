@@ -142,6 +142,7 @@ def test_a_lost_run_is_stopped_and_names_its_clips(healthy, tmp_path):
     np.testing.assert_array_equal(after[0], before[0])
 
 
+@pytest.mark.large_on_jax
 def test_sick_runs_are_warned_of():
     """A teacher at temperature 1, and one that names one class for all."""
     model = pretrainer(local_weight=0.0, global_dim=24)

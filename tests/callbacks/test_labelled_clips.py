@@ -43,6 +43,7 @@ class Batches(keras.utils.PyDataset):
         return arrays if self.weights is None else (*arrays, self.weights[part])
 
 
+@pytest.mark.large_on_jax
 @pytest.mark.parametrize("pooling", ["mean", "cls+mean"])
 def test_waveforms_as_embed_has_them(classifier, waves, pooling):
     """In batches of 4 and 1."""

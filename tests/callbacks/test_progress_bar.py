@@ -40,6 +40,7 @@ def names(line):
     return re.findall(r"- ([\w/]+):", line)
 
 
+@pytest.mark.large_on_jax
 def test_a_line_an_epoch_in_a_file(model, capsys):
     """pytest's capture is no screen. The validation is part of the line."""
     history, out = printed(model, capsys, validation_data=(clean_views(2),))

@@ -64,6 +64,7 @@ def curve(events, tag):
     return [event.step for event in found], [event.value for event in found]
 
 
+@pytest.mark.large_on_jax
 @pytest.mark.parametrize(
     ("tag", "name"),
     [
@@ -80,6 +81,7 @@ def test_curves_of_epochs(run, events, tag, name):
     np.testing.assert_allclose(found, run[1][name], rtol=1e-6)
 
 
+@pytest.mark.large_on_jax
 def test_curves_of_steps(run, events):
     """Points at steps 3, 6, 9 and 12 of the run; the third of them is in epoch 3."""
     for name in ("loss", "reconstruction_loss", "gradient_norm", "global_entropy"):
@@ -91,6 +93,7 @@ def test_curves_of_steps(run, events):
     np.testing.assert_allclose(mean, run[1]["loss"][2], rtol=1e-5)
 
 
+@pytest.mark.large_on_jax
 def test_schedules(run, events):
     steps, found = curve(events, "schedule/learning_rate")
     assert steps == [0, 3, 4, 6, 8, 9, 12, 12]
@@ -106,6 +109,7 @@ def test_schedules(run, events):
     )
 
 
+@pytest.mark.large_on_jax
 def test_pictures_are_of_the_same_clips_and_masks(run, events):
     images = events.Images("reconstructions")
     assert [image.step for image in images] == [0, 8, 12]
@@ -121,6 +125,7 @@ def test_pictures_are_of_the_same_clips_and_masks(run, events):
     assert not same[3 * width // 4 :].all()
 
 
+@pytest.mark.large_on_jax
 def test_the_projector_has_the_newest_embeddings(run):
     model, _, folder, _ = run
     rows = np.loadtxt(folder / "embeddings.tsv", delimiter="\t")
@@ -134,6 +139,7 @@ def test_the_projector_has_the_newest_embeddings(run):
     )
 
 
+@pytest.mark.large_on_jax
 def test_training_is_the_same_without(run):
     model, history, _, begin_anew = run
     after = values(model.weights)
@@ -143,6 +149,7 @@ def test_training_is_the_same_without(run):
         np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.large_on_jax
 def test_a_second_fit_goes_on_along_the_axis(run, tmp_path):
     model = run[3]()
     for first in (0, 1):
@@ -155,6 +162,7 @@ def test_a_second_fit_goes_on_along_the_axis(run, tmp_path):
     assert not [tag for tag in events.Tags()["scalars"] if tag.startswith("step/")]
 
 
+@pytest.mark.large_on_jax
 def test_a_folder_that_cannot_be_written_stops_nothing(run, tmp_path):
     model, *_ = run
     (tmp_path / "taken").touch()
@@ -167,6 +175,7 @@ def test_a_folder_that_cannot_be_written_stops_nothing(run, tmp_path):
         assert "Training goes on" in message
 
 
+@pytest.mark.large_on_jax
 def test_a_picture_that_cannot_be_drawn_stops_nothing(run, tmp_path, monkeypatch):
     model, *_ = run
     calls = []
@@ -188,6 +197,7 @@ def test_a_picture_that_cannot_be_drawn_stops_nothing(run, tmp_path, monkeypatch
     assert len(events.Scalars("epoch/loss")) == EPOCHS
 
 
+@pytest.mark.large_on_jax
 def test_what_does_not_fit_is_told_at_once(run, tmp_path):
     model, *_ = run
     with pytest.raises(ValueError):

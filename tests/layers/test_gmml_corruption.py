@@ -69,6 +69,7 @@ def test_config_keeps_every_argument():
         assert getattr(revived, name) == value
 
 
+@pytest.mark.large_on_jax
 def test_zeros_change_the_masked_pixels_only():
     clean = spectrograms(ROWS // 2, 2)
     corrupted, mask = corrupt(clean, alien_probability=0.0)
@@ -92,6 +93,7 @@ def test_target_is_reached_and_overshot_by_less_than_a_block(
     assert np.all(area < target + largest[0] * largest[1])
 
 
+@pytest.mark.large_on_jax
 @pytest.mark.parametrize("ratio", [0.0, 1.0])
 def test_nothing_and_everything(ratio):
     clean = spectrograms(8)
@@ -192,6 +194,7 @@ def test_noise_has_the_mean_and_deviation_asked_for():
     assert len(np.unique(noise)) > 0.9 * len(noise)
 
 
+@pytest.mark.large_on_jax
 # Axes of a mask [8, 3, 16, 2, 16], cut into patches, along which a block of the kind
 # is constant and along which it is not, and the share of the pixels that the largest
 # block has: a patch of the 3 x 2, 14 of the 48 frames, 9 of the 32 bins.

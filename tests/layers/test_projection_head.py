@@ -35,6 +35,7 @@ def bottleneck(x, mlp, gelu_bottleneck=False):
     return gelu(x) if gelu_bottleneck else x
 
 
+@pytest.mark.large_on_jax
 def test_mlp_layer_properties():
     check_layer(
         BottleneckMLP,

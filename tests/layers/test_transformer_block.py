@@ -58,6 +58,7 @@ def gelu(x):
     return x * 0.5 * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
 
 
+@pytest.mark.large_on_jax
 def test_attention_layer_properties():
     check_layer(
         SelfAttention,
@@ -121,6 +122,7 @@ def test_drop_path_drops_both_branches():
     assert not np.any(np.all(ops.convert_to_numpy(block(x)) == x, axis=(1, 2)))
 
 
+@pytest.mark.large_on_jax
 def test_the_two_branches_are_dropped_independently():
     x = tokens(400, 1, 2)
     block = with_random_weights(TransformerBlock(1, 2, drop_path=0.5), x.shape)

@@ -97,6 +97,7 @@ def test_probabilities_of_features_after_predict_of_waveforms(tmp_path):
     assert len(model.predict_file(tmp_path / "clip.wav")) == 3
 
 
+@pytest.mark.large_on_jax
 @pytest.mark.parametrize(
     ("clips", "batch_size", "sizes"), [(5, 2, [2, 2, 2]), (5, 32, [8]), (1, 4, [1])]
 )
@@ -137,6 +138,7 @@ def test_class_names_may_be_an_array():
     assert model.get_config()["class_names"] == CLASSES
 
 
+@pytest.mark.large_on_jax
 def test_mixed_precision_leaves_waveforms_as_they_are(monkeypatch):
     received, plain = [], LogMelFilterbank.call
 
@@ -164,6 +166,7 @@ def test_dtype_policy_round_trip(dtype):
     assert again.backbone.dtype_policy.name == "mixed_bfloat16"
 
 
+@pytest.mark.large_on_jax
 def test_multi_label():
     model = ASiTClassifier(tiny_backbone(), 3, multi_label=True)
     model.compile(optimizer="adam", run_eagerly=keras.backend.backend() != "jax")

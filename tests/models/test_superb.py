@@ -260,6 +260,7 @@ def test_probabilities_of_clips(model, clips):
     np.testing.assert_allclose(model.probabilities(features()), expected, atol=1e-5)
 
 
+@pytest.mark.large_on_jax
 def test_fine_tune_takes_it(clips):
     """As the recipe does: a protocol with a classifier of its own."""
     backbone = tiny_backbone()

@@ -109,6 +109,7 @@ MODELS = {
 }
 
 
+@pytest.mark.large_on_jax
 @pytest.mark.parametrize("make", MODELS.values(), ids=MODELS.keys())
 def test_tokens_are_those_of_a_grey_image(make):
     model, grey = make(), grey_images()

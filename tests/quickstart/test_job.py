@@ -135,6 +135,7 @@ def finished(sounds, tmp_path_factory):
     )
 
 
+@pytest.mark.large_on_jax
 def test_run_ends_with_the_accuracies(finished):
     assert finished.status == 0
     last = finished.stdout.splitlines()[-1]
@@ -143,6 +144,7 @@ def test_run_ends_with_the_accuracies(finished):
     assert f"Everything is in {finished.out}" in finished.stdout
 
 
+@pytest.mark.large_on_jax
 def test_run_leaves_its_files(finished):
     assert sorted(path.name for path in finished.out.iterdir()) == [
         "accuracy.png",
@@ -160,6 +162,7 @@ def test_run_leaves_its_files(finished):
         assert path.read_bytes()[:4] == b"\x89PNG"
 
 
+@pytest.mark.large_on_jax
 def test_run_keeps_its_settings(finished, sounds):
     settings = json.loads((finished.out / "run.json").read_text())
     model, pretraining, tuning = (
@@ -188,6 +191,7 @@ def test_run_keeps_its_settings(finished, sounds):
     }
 
 
+@pytest.mark.large_on_jax
 def test_results_of_a_run(finished):
     results = finished.results
     for accuracy in (*results["accuracy"].values(), results["floor"]):
@@ -205,6 +209,7 @@ def test_results_of_a_run(finished):
         assert set(results["fine_tuning"][run]) == {"loss", "accuracy"}
 
 
+@pytest.mark.large_on_jax
 def test_log_of_a_run_is_what_it_printed(finished):
     log = (finished.out / "log.txt").read_text()
     for line in finished.stdout.splitlines():
@@ -212,17 +217,20 @@ def test_log_of_a_run_is_what_it_printed(finished):
     assert "36 labelled clips to train with, 12 held out (test split), 40 for" in log
 
 
+@pytest.mark.large_on_jax
 def test_run_passes_over_a_broken_file_and_says_so(finished, sounds):
     for text in (finished.stderr, (finished.out / "log.txt").read_text()):
         assert "1 of 36 clips could not be read" in text
         assert str(sounds.broken) in text
 
 
+@pytest.mark.large_on_jax
 def test_run_shows_its_progress(finished):
     for bar in ("pretraining: 100 %", "fine-tuning: 100 %"):
         assert bar in finished.stderr
 
 
+@pytest.mark.large_on_jax
 def test_the_preset_of_a_run_is_its_teacher(finished, sounds):
     teacher = presets.load(str(finished.out), load_weights=True)
     assert teacher.frontend.sample_rate == 8000

@@ -145,7 +145,10 @@ def test_validation_clips_are_asked_for(backbone, clips):
     "options",
     [
         {"average_epochs": (1, 4), "drop_path": 0.3, "mixup": 0.5},
-        {"selection": "ast_published", "resize_time": (0.5, 1.0)},
+        pytest.param(
+            {"selection": "ast_published", "resize_time": (0.5, 1.0)},
+            marks=pytest.mark.large,
+        ),
     ],
 )
 def test_an_interrupted_run_goes_on_to_the_bit(backbone, clips, tmp_path, options):

@@ -113,6 +113,7 @@ def test_a_broken_clip_is_named_though_the_epoch_is_not_finished(paths):
         pretrain(paths, budget, batch_size=1, **one_loss)
 
 
+@pytest.mark.large_on_jax
 def test_the_rate_follows_the_budget_within_a_long_pass(paths, monkeypatch, recwarn):
     """A pass of six steps, in epochs of two: a run of five steps is warm after two."""
     monkeypatch.setattr("keras_asit.training.pretraining.EPOCH_STEPS", 2)

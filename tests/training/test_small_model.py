@@ -33,6 +33,7 @@ def test_frames_leave_no_gap(rate, seconds):
     assert frontend.samples(1) >= int(0.025 * rate)
 
 
+@pytest.mark.large_on_jax
 def test_frontend_makes_what_the_backbone_takes():
     model = SmallModel(8000, 0.5, num_frames=32, num_mel_bins=32, hidden_dim=16)
     frontend = model.frontend(mean=-4.0, std=2.0)
@@ -91,6 +92,7 @@ def values_of(clip, frontend):
     return keras.ops.convert_to_numpy(plain(wave)).ravel()
 
 
+@pytest.mark.large_on_jax
 @pytest.mark.parametrize("samples", [100, 200, 5000, 8000, 8001])
 def test_log_mel_of_a_whole_clip(samples):
     """As the filterbank makes it, though zeros are added on the way."""
@@ -112,6 +114,7 @@ def test_normalisation_is_numpys_mean_and_deviation(clips):
     assert std == pytest.approx(values.std(), abs=1e-4)
 
 
+@pytest.mark.large_on_jax
 def test_normalised_clips_have_mean_0_and_deviation_a_half(clips):
     model = SmallModel(8000, 0.5, num_mel_bins=32)
     manifest = data.read_manifest(clips).take([1])
@@ -123,6 +126,7 @@ def test_normalised_clips_have_mean_0_and_deviation_a_half(clips):
     assert features.std() == pytest.approx(0.5, abs=1e-4)
 
 
+@pytest.mark.large_on_jax
 def test_normalisation_looks_at_clips_that_the_seed_chooses(clips):
     frontend = SmallModel(8000, 0.5, num_mel_bins=32).frontend()
     manifest = data.read_manifest(clips)
@@ -135,6 +139,7 @@ def test_normalisation_looks_at_clips_that_the_seed_chooses(clips):
     assert first == normalisation(manifest, frontend, clips=1, seed=3)
 
 
+@pytest.mark.large_on_jax
 def test_normalisation_passes_over_broken_and_too_short_clips(clips):
     frontend = SmallModel(8000, 0.5, num_mel_bins=32).frontend()
     whole = normalisation(data.read_manifest(clips), frontend)
