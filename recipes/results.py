@@ -1,5 +1,7 @@
 """Results of runs that hold groups out: means, deviations, a table, pictures."""
 
+import csv
+import io
 import statistics
 from pathlib import Path
 
@@ -65,7 +67,7 @@ def summary(by_seed):
 
 
 def report(out, class_names):
-    """Sums up what a folder holds: `results.json`, `results.md`, and pictures.
+    """Sums up what a folder holds: `results.json`, `results.md`, `log.csv`, pictures.
 
     Args:
         out: Folder of the runs.
@@ -83,6 +85,7 @@ def report(out, class_names):
     stages.write(out / "results.json", stages.as_json(both))
     text = caption(out) + "\n\n" + markdown(both) + "\n" + pretrainings(out)
     stages.write(out / "results.md", text)
+    stages.write(out / "log.csv", log(out))
     for measure in found:
         _draw_confusions(out, measure, class_names)
     for measure, row in summaries.items():
@@ -128,6 +131,26 @@ def pretrainings(out):
                 f"{' '.join(map(str, lengths))} steps each, {duration} together.\n"
             )
     return "".join(lines)
+
+
+def log(out):
+    """The training log of all stages as CSV: an epoch a row, a quantity a column."""
+    rows = []
+    for file in sorted(Path(out).glob("*/seed-*/*.json")):
+        record = stages.read_json(file)
+        history = record.get("history", {})
+        history = {k: v for k, v in history.items() if not k.startswith("doctor/")}
+        stage = file.relative_to(out).with_suffix("").as_posix()
+        made = {"stage": stage, "commit": record["made_by"]["commit"]}
+        for number, values in enumerate(zip(*history.values(), strict=True), start=1):
+            epoch = dict(zip(history, values, strict=True))
+            rows.append({**made, "epoch": number, **epoch})
+    text = io.StringIO()
+    columns = dict.fromkeys(name for row in rows for name in row)
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def markdown(rows):

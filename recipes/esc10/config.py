@@ -2,8 +2,8 @@
 
 What: each of the five folds is held out once. A small backbone is pretrained without
 labels on the other four, or on these and other sets, and fine-tuned; so is the same
-backbone from random weights. A run chooses nothing on the held-out fold (README.md: what the
-settings were found by).
+backbone from random weights. A run chooses nothing on the held-out fold; README.md says
+what the settings were found by.
 
 Paper: ASiT, Section 4.2 (pretraining with the profile `paper`) and Section 4.1 (5-fold
 cross-validation, there on ESC-50). The paper pretrains ViT-B on AudioSet-2M; this is

@@ -3,8 +3,8 @@
 What: six people say ten digits, fifty times each. A small backbone is pretrained
 without labels on the clips of five of them, or on these and other sets, and fine-tuned
 on the digits; so is the same backbone from random weights. The sixth speaker, whom
-neither has heard, is scored. A run chooses nothing on that speaker's clips. (The data set's
-own split shares its speakers, and is not used.)
+neither has heard, is scored. A run chooses nothing on that speaker's clips. (The data
+set's own split shares its speakers, and is not used.)
 
 Paper: ASiT, Section 4.2 (pretraining with the profile `paper`). The paper has no such
 task; the nearest, Speech Commands, is another size and other data.

@@ -131,3 +131,18 @@ def test_clips_of_two_sets_are_told_apart(tmp_path, name, is_shared):
         return check_apart(held_out, others, "others")
     with pytest.raises(ValueError, match="1 clips that are scored are among others"):
         check_apart(held_out, others, "others")
+
+
+def test_the_log_has_a_row_for_each_epoch_of_each_stage(tmp_path):
+    kept = Stages(tmp_path, {}, MADE_BY)
+    losses = {"loss": [2.0, 1.0], "doctor/data_wait": [0.1, 0.2]}
+    kept.done("fold-1/seed-0/own_pretraining", lambda: {"history": losses})
+    accuracies = {"accuracy": [0.5]}
+    kept.done("fold-1/seed-0/own", lambda: {"score": 50.0, "history": accuracies})
+    kept.done("fold-1/seed-0/own_knn", lambda: {"score": 40.0})
+    assert results.log(tmp_path).splitlines() == [
+        "stage,commit,epoch,accuracy,loss",
+        "fold-1/seed-0/own,abc,1,0.5,",
+        "fold-1/seed-0/own_pretraining,abc,1,,2.0",
+        "fold-1/seed-0/own_pretraining,abc,2,,1.0",
+    ]
