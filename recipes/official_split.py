@@ -7,7 +7,9 @@ selection `ast_published`, which its name tells.
 
 import dataclasses
 import functools
+import hashlib
 import shutil
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -15,7 +17,9 @@ import numpy as np
 from keras_asit import data, evaluation, presets, training
 from keras_asit.models import SuperbClassifier
 from keras_asit.models.backbone_of import backbone_of
+from keras_asit.presets.directory import WEIGHTS
 from recipes import official_split_report, stages
+from recipes.apart import digest
 
 NORMALISATIONS = ("protocol", "backbone", "measured")
 SELECTIONS = {
@@ -97,9 +101,14 @@ class Study:
             f"selection: {selection}",
             f"pretraining: {self.pretraining}",
             f"normalisation: {self._constants()}",
-            *([f"labels: {self.labels}"] if self.labels else []),
+            *self.label_variant,
         ]
         return "; ".join(said)
+
+    @property
+    def label_variant(self):
+        """A list of what results say of the labels; empty where there is one kind."""
+        return [f"labels: {self.labels}"] if self.labels else []
 
     def _constants(self):
         if self.normalisation == "protocol" and self.protocol.mean is not None:
@@ -113,17 +122,27 @@ class Study:
 
     def settings(self, parts):
         """All that results depend on, for JSON."""
-        clips = {name: len(p) for name, p in vars(parts).items() if p is not None}
+        there = {name: p for name, p in vars(parts).items() if p is not None}
         return {
             "task": self.task,
-            "clips": clips,
+            "clips": {name: digest(clips) for name, clips in there.items()},
             "protocol": self.protocol.as_dict(),
             "pretraining": self.pretraining,
+            "weights": self.backbone and weights_digest(self.backbone),
             "scratch": None if self.backbone else self._random_weights(),
             "normalisation": self.normalisation,
             "labels": self.labels,
             "backend": keras.backend.backend(),
         }
+
+
+def weights_digest(handle):
+    """What tells whether a local preset holds the same weights; None of a hub's."""
+    file = Path(handle) / WEIGHTS
+    if not file.is_file():
+        return None
+    with file.open("rb") as weights:
+        return hashlib.file_digest(weights, "sha256").hexdigest()[:12]
 
 
 def parts_of(manifest, splits, column="split", **given):
@@ -220,8 +239,8 @@ def _save(classifier, folder, study):
     if study.classifier is not None:
         classifier.save(folder / "classifier.keras")
         return
-    trained_on = f"{study.pretraining}; fine-tuned on {study.task}"
-    presets.save(classifier, folder / "classifier", trained_on=trained_on)
+    said = [study.pretraining, f"fine-tuned on {study.task}", *study.label_variant]
+    presets.save(classifier, folder / "classifier", trained_on="; ".join(said))
 
 
 def _scores_of_epochs(file):

@@ -43,8 +43,8 @@ def parser(config):
         add(
             "--labels",
             choices=config.LABELS,
-            default=config.LABELS[0],
-            help="variant of the training labels, printed with the result",
+            help="variant of the training labels, printed with the result (default: "
+            f"{config.LABELS[0]}; with --train-json it has to be said)",
         )
         add("--train-json", help="AST-style JSON of the training clips and labels")
     add("--allow-outside", action="store_true", help="allow clips outside the folder")
@@ -73,9 +73,21 @@ def study_from(options, config, **study):
         scratch=scratch,
         sample_rate=rate,
         normalisation=options.normalisation,
-        labels=getattr(options, "labels", None),
+        labels=_labels(options, config),
         **study,
     )
+
+
+def _labels(options, config):
+    """Variant of the training labels, where the data set has several."""
+    if not config.LABELS:
+        return None
+    if options.train_json and options.labels is None:
+        raise ValueError(
+            "--train-json needs --labels: a file does not tell which labels it holds, "
+            f"and every result says so. Give --labels {' or '.join(config.LABELS)}."
+        )
+    return options.labels or config.LABELS[0]
 
 
 def parts_from(options, config, protocol):
@@ -107,7 +119,7 @@ def _training_clips(options, config):
         outside = options.allow_outside
         labels = {"labels": config.CLASSES, "allow_outside": outside}
         return {"train": data.read_manifest(options.train_json, **labels)}
-    if options.labels != config.LABELS[0]:
+    if options.labels not in (None, config.LABELS[0]):
         raise ValueError(
             f"--labels {options.labels} needs these labels: give --train-json FILE, "
             "AST's JSON of the training clips with its enhanced label set."

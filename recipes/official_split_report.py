@@ -36,7 +36,8 @@ def report(out, study, class_names):
     stages.write(out / "results.md", markdown(row))
     if study.protocol.metric == "accuracy" and len(class_names) <= DRAWN_CLASSES:
         _draw_confusion(out, files, study, class_names)
-    print(f"{study.measure} {results.spread(row)} %, seeds {' '.join(records)}")
+    said = f"{study.measure} {results.spread(row)} %, seeds {' '.join(records)}"
+    print(", ".join([said, *study.label_variant]))
     return row
 
 

@@ -1,9 +1,9 @@
 """The command line that writes the manifest of a published data set."""
 
-import argparse
 import sys
 
 from keras_asit import cli
+from keras_asit.cli.arguments import Parser
 
 
 def main(description, write, arguments=None):
@@ -15,7 +15,7 @@ def main(description, write, arguments=None):
             `overwrite`.
         arguments: List of words; those of the command line by default.
     """
-    parser = argparse.ArgumentParser(description=description)
+    parser = Parser(description=description, allow_abbrev=False)
     add = parser.add_argument
     add("--data", required=True, help="folder where the archives are unpacked")
     add("--out", help="manifest to write (default: manifest.csv in the folder)")

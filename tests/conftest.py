@@ -29,9 +29,9 @@ BACKEND_FREE = (
     "data/test_spec_augment.py",
     "data/test_synthetic.py",
     "data/test_views.py",
+    "evaluation/",
     "quickstart/test_clips.py",
     "test_backends_agree.py",  # compares both, whichever runs it
-    "test_evaluation.py",
     "test_pictures.py",
 )
 

@@ -1,13 +1,15 @@
 """What recipes with an official split share: parts, seeds, captions, errors."""
 
 import importlib
+import shutil
 import types
 
 import numpy as np
 import pytest
 
-from keras_asit import data, training
+from keras_asit import data, presets, training
 from recipes import official_split
+from recipes.cross_validation_command import TINY_MODEL
 from recipes.models import NamedModel
 
 RECIPES = {
@@ -42,6 +44,14 @@ def test_prepare_says_in_one_line_what_is_missing(tmp_path, capsys):
     assert part("audioset_20k", "prepare").main(["--data", str(tmp_path)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "balanced_train_segments.csv" in line
+
+
+def test_prepare_says_in_one_line_what_was_not_given(capsys):
+    with pytest.raises(SystemExit) as end:
+        part("audioset_20k", "prepare").main(["--dat", "x"])
+    assert end.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "required: --data" in line
 
 
 @pytest.fixture
@@ -99,6 +109,40 @@ def test_results_of_other_settings_are_not_mixed(command, runs, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert "protocol.name is 'ast' there, 'modern' here" in line
     assert len(runs) == 2
+
+
+def test_results_of_other_clips_are_not_mixed(
+    command, runs, manifest_of, tmp_path, capsys
+):
+    """As many clips of the same names, one with another label."""
+    train = part("speech_commands_v2", "train")
+    assert train.main([*command, "0"]) == 0
+    rows = manifest_of("speech_commands_v2").read_text()
+    relabelled = tmp_path / "relabelled.csv"
+    relabelled.write_text(rows.replace(",backward,train,", ",bed,train,"))
+    capsys.readouterr()
+    assert train.main([*command, "1", "--data", str(relabelled)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "clips.train is '24 clips, " in line and "clips.test" not in line
+    assert len(runs) == 1
+
+
+def test_results_of_other_weights_are_not_mixed(
+    command, runs, tiny_preset, tmp_path, capsys
+):
+    """A preset that was saved anew under its name."""
+    preset = shutil.copytree(tiny_preset, tmp_path / "preset")
+    command = [*command[:-1], "--backbone", str(preset), "--seeds"]
+    train = part("speech_commands_v2", "train")
+    assert train.main([*command, "0"]) == 0
+    with training.seeded(1):
+        backbone = TINY_MODEL.backbone(TINY_MODEL.frontend(-8.0, 4.0))
+    presets.save(backbone, preset, trained_on="nothing, for a test")
+    capsys.readouterr()
+    assert train.main([*command, "1"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "other settings: weights is " in line
+    assert len(runs) == 1
 
 
 @pytest.mark.parametrize(
@@ -187,6 +231,14 @@ AST = {  # Section 7 of the specification, by hand
 }
 
 
+AUDIOSET = (-4.2677393, 4.5689974, 10.0)
+CONSTANTS = {  # Section 1 of the specification, by hand, and the length of a clip
+    "audioset_20k": AUDIOSET,
+    "audioset_2m": AUDIOSET,
+    "speech_commands_v2": (-6.845978, 5.5654526, 1.0),
+}
+
+
 @pytest.mark.backend_free
 @pytest.mark.parametrize("name", AST)
 def test_protocol_is_that_of_ast(name):
@@ -202,6 +254,10 @@ def test_protocol_is_that_of_ast(name):
         protocol.num_frames,
         protocol.average_epochs,
     )
+    assert CONSTANTS[name] == (protocol.mean, protocol.std, protocol.seconds)
+    # What AST masks is zero before it is normalised, and no gradient is clipped.
+    assert protocol.mask_fill == "zero_before_normalisation"
+    assert protocol.clip_norm is None
     assert protocol.schedule == "step"
     assert protocol.betas == (0.95, 0.999)
     assert (protocol.l2, protocol.weight_decay) == (5e-7, 0.0)
