@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 LONG_NAME = 8  # characters of a name that two sets do not share by chance
+BEGINNING = 4096  # bytes of a file that tell most clips apart
 
 
 def check_apart(held_out, others, what):
@@ -46,13 +47,13 @@ def _shared(ours, theirs):
     """Pairs of paths of what is one clip."""
     real = {os.path.realpath(path): path for path in ours}
     names = {Path(path).stem: path for path in ours if _is_long(path)}
-    sizes = {}
+    beginnings = {}
     for path in ours:
-        sizes.setdefault(_size(path), []).append(path)
+        beginnings.setdefault(_beginning(path), []).append(path)
     found = []
     for path in theirs:
         same = real.get(os.path.realpath(path)) or _same_name(path, names)
-        same = same or _same_content(path, sizes)
+        same = same or _same_content(path, beginnings)
         if same:
             found.append((same, path))
     return found
@@ -69,16 +70,20 @@ def _same_name(path, names):
     return next((names[name] for name in beginnings if name in names), None)
 
 
-def _same_content(path, sizes):
-    candidates = sizes.get(_size(path), ())
-    if not candidates or _size(path) is None:
+def _same_content(path, beginnings):
+    """A copy. Clips of one length have one size: few of them are read to their end."""
+    beginning = _beginning(path)
+    candidates = beginnings.get(beginning)
+    if beginning is None or not candidates:
         return None
     content = Path(path).read_bytes()
     return next((c for c in candidates if Path(c).read_bytes() == content), None)
 
 
-def _size(path):
+def _beginning(path):
+    """Size and first bytes; None of a file that is not there."""
     try:
-        return os.path.getsize(path)
+        with open(path, "rb") as file:
+            return os.fstat(file.fileno()).st_size, file.read(BEGINNING)
     except OSError:
         return None

@@ -23,11 +23,12 @@ import keras
 import numpy as np
 
 from keras_asit import data, embed, evaluation, presets, training
+from keras_asit.models.backbone_of import backbone_of
 from keras_asit.quickstart.clips import few_labels
 from keras_asit.training.settings import settings_of
 from recipes import floors, results, stages
 from recipes.apart import check_apart, digest
-from recipes.starts import Starts, numbers
+from recipes.starts import Starts, numbers, random_backbone
 
 STARTS = ("floor", "scratch", "own", "all", "preset")
 PROBE_REGULARISATION = 10.0
@@ -53,6 +54,7 @@ class Study:
             split; all but the one held out by default.
         vision: A vision transformer that new backbones begin with, as of
             `presets.from_vision_transformer`; None for random weights.
+        sizes: Of the network in the place of the model's, as of `starts.sizes_of`.
     """
 
     column: str
@@ -67,6 +69,7 @@ class Study:
     labels: int = 0
     train_values: tuple = ()
     vision: str | None = None
+    sizes: dict | None = None
 
     def settings(self, manifest):
         """What all results of a folder depend on, for JSON."""
@@ -76,6 +79,7 @@ class Study:
             "train_values": self.train_values,
             "model": dataclasses.asdict(self.model),
             "vision": self.vision and str(self.vision),
+            "sizes": self.sizes,
             "protocol": self.protocol.as_dict(),
             "labels": self.labels,
             "backend": keras.backend.backend(),
@@ -137,11 +141,10 @@ def run(
         `{measure: summary}`, as in `results.json`.
 
     Raises:
-        ValueError: If a group is unknown, a start lacks what it needs, or other sets
-            hold clips of this one.
+        ValueError: If a group is unknown, a start lacks what it needs, other sets hold
+            clips of this one, or the protocol does not fit the clips or the network.
     """
-    groups = _checked_groups(manifest, study, groups)
-    _check_starts(starts, study, others, preset)
+    groups = checked(manifest, study, groups, starts, others, preset)
     for other in others:
         check_apart(manifest, other, "the other sets")
     kept = stages.Stages(out, study.settings(manifest), made_by)
@@ -157,6 +160,30 @@ def run(
                 line = f"{study.column} {group}, seed {seed}, {name}: {score:.1f} %"
                 print(line, flush=True)
     return results.report(out, manifest.class_names)
+
+
+def checked(manifest, study, groups, starts, others=(), preset=None):
+    """The groups to hold out, of a study that can be run to its end.
+
+    Args:
+        manifest, study, groups, starts, others, preset: As of `run`.
+
+    Raises:
+        ValueError: What a fine-tuning would raise too, after the pretraining.
+    """
+    groups = _checked_groups(manifest, study, groups)
+    _check_starts(starts, study, others, preset)
+    tuned = {"preset" if s == "preset" else "new" for s in starts if s != "floor"}
+    for start in sorted(tuned):
+        if start == "preset":
+            backbone = backbone_of(presets.load(preset, load_weights=False))
+        else:
+            backbone = random_backbone(study, study.model.frontend())
+        training.adapted(backbone, study.protocol)
+    for group in groups if tuned else ():
+        held_out = HeldOut(manifest, study, group, seed=0, kept=None)
+        study.protocol.optimizer(len(held_out.labelled))
+    return groups
 
 
 def _checked_groups(manifest, study, groups):

@@ -74,6 +74,7 @@ def parser(description, config):
         help="labelled clips a class for fine-tuning (default: all)",
     )
     add("--tiny", action="store_true", help="a moment of everything, as the tests do")
+    add("--allow-outside", action="store_true", help="allow clips outside the folder")
     return top
 
 
@@ -122,8 +123,11 @@ def main(config, check, arguments=None, name="train"):
     logging.basicConfig(format="%(message)s")
     logging.getLogger("keras_asit").setLevel(logging.INFO)
 
+    def read(path):
+        return data.read_manifest(path, allow_outside=options.allow_outside)
+
     def job():
-        manifest = data.read_manifest(options.data)
+        manifest = read(options.data)
         check(manifest)
         cross_validation.run(
             manifest,
@@ -132,7 +136,7 @@ def main(config, check, arguments=None, name="train"):
             groups=options.held_out,
             seeds=options.seeds,
             starts=options.starts,
-            others=[data.read_manifest(path) for path in options.others],
+            others=[read(path) for path in options.others],
             preset=options.backbone,
             made_by=stages.made_by(f"{config.__package__}.{name}", arguments),
         )

@@ -10,6 +10,7 @@ from keras_asit.models.backbone_of import backbone_of
 from recipes.apart import check_apart
 
 SAVE_EVERY = 500  # steps of pretraining; what a run that is killed loses
+SIZES = ("patch_size", "hidden_dim", "num_layers", "num_heads", "mlp_dim")
 
 
 class Starts:
@@ -55,34 +56,28 @@ class Starts:
 
     def _new(self, frontend):
         with training.seeded(self.seed):
-            backbone = self.study.model.backbone(frontend)
+            backbone = random_backbone(self.study, frontend)
         if self.study.vision is None:
             return backbone
-        found = presets.from_vision_transformer(
-            self.study.vision,
-            input_shape=(backbone.num_frames, backbone.num_mel_bins),
-            frontend=frontend,
-        )
-        sizes = ("patch_size", "hidden_dim", "num_layers", "num_heads", "mlp_dim")
-        ours, theirs = (
-            {size: getattr(one, size) for size in sizes} for one in (backbone, found)
-        )
-        if ours != theirs:
+        found = from_images(self.study.vision, backbone)
+        if sizes_of(backbone) != sizes_of(found):
             raise ValueError(
-                f"Expected a vision transformer of the network's size, {ours}; "
-                f"received {theirs}. Rows of one table have one size."
+                "Expected a vision transformer of the network's size, "
+                f"{sizes_of(backbone)}; received {sizes_of(found)}. Rows of one table "
+                "have one size."
             )
         return found
 
     def _pretrain(self, start, folder):
-        if start == "all":
-            backbone = self._renormalised(self._of_other_sets())
-        else:
-            backbone = self._new(self.frontend)
         clips = self.train
         if self.unlabelled is not None:
             check_apart(self.test, self.unlabelled, "the clips to pretrain on")
             clips = self.unlabelled
+        clips.check_links()  # checkpoints know a run by bare paths
+        if start == "all":
+            backbone = self._renormalised(self._of_other_sets())
+        else:
+            backbone = self._new(self.frontend)
         history = self._run(backbone, clips.paths, self.study.steps, self.name, folder)
         return {"clips": len(clips), "steps": self.study.steps, "history": history}
 
@@ -103,6 +98,8 @@ class Starts:
         folder = self.kept.out / name / "backbone"
 
         def run():
+            for manifest in self.others:
+                manifest.check_links()
             paths = np.concatenate([manifest.paths for manifest in self.others])
             backbone = self._new(self._frontend_of_others())
             steps = self.study.steps_all
@@ -145,6 +142,29 @@ class Starts:
         presets.save(pretrainer, folder, trained_on=trained_on)
         shutil.rmtree(interrupted)
         return numbers(history)
+
+
+def sizes_of(backbone):
+    """What the weights' shapes depend on, but for the input: `{size: number}`."""
+    return {size: getattr(backbone, size) for size in SIZES}
+
+
+def random_backbone(study, frontend):
+    """A new backbone of the study's model, and of its sizes where it has some."""
+    backbone = study.model.backbone(frontend)
+    if study.sizes is None:
+        return backbone
+    config = {**backbone.get_config(), **study.sizes, "frontend": frontend}
+    return type(backbone).from_config(config)
+
+
+def from_images(vision, backbone):
+    """A vision transformer that takes what a backbone takes."""
+    return presets.from_vision_transformer(
+        vision,
+        input_shape=(backbone.num_frames, backbone.num_mel_bins),
+        frontend=backbone.frontend,
+    )
 
 
 def numbers(history):

@@ -1,5 +1,6 @@
 """One pretraining run."""
 
+import math
 import warnings
 
 import keras
@@ -10,7 +11,7 @@ from keras_asit.data.sources import as_manifest
 from keras_asit.models import ASiTPretrainer
 from keras_asit.models.profiles import TRAINING
 from keras_asit.optimizers import ScheduledAdamW, clipping
-from keras_asit.schedules import cosine
+from keras_asit.schedules import WarmupCosine, cosine
 from keras_asit.training.budget import ENDLESS
 from keras_asit.training.seeding import seeded
 
@@ -25,9 +26,12 @@ def pretrain(
     budget,
     batch_size=32,
     weight_decay=0.04,
+    final_weight_decay=None,
     momentum=0.99,
     final_momentum=1.0,
     teacher_temperature=0.04,
+    final_teacher_temperature=None,
+    temperature_steps=None,
     profile="paper",
     seed=0,
     folder=None,
@@ -44,12 +48,16 @@ def pretrain(
         crop_seconds: Length of a view.
         budget: A `Budget`: learning rate and length of the run.
         batch_size: Clips in a batch.
-        weight_decay: Weight decay, constant. This, the momentum and the temperature
+        weight_decay: Weight decay at the start. This, the momentum and the temperature
             are for short runs of small models (docs/learning.md); the paper's are
             those of `optimizers.pretraining_optimizer` and `EMATeacher`.
+        final_weight_decay: Weight decay at the end of a cosine; None keeps it constant.
         momentum: The teacher's momentum at the start.
         final_momentum: The teacher's momentum at the end.
-        teacher_temperature: The teacher's temperature, constant.
+        teacher_temperature: The teacher's temperature at the start.
+        final_teacher_temperature: Its temperature after a linear rise by epochs of the
+            history; None keeps it constant.
+        temperature_steps: Steps of that rise, at most and by default the whole run.
         profile: Profile of the `ASiTPretrainer` and of the clipping of gradients.
         seed: Integer that fixes the heads, the views and the corruption.
         folder: Folder of the run's checkpoints. A run that was interrupted goes on from
@@ -64,12 +72,21 @@ def pretrain(
         over the clips or 100 steps of it; of a run that was resumed that of its rest.
 
     Raises:
-        ValueError: If the budget of a run with a folder has minutes.
+        ValueError: If the budget of a run with a folder, or with a final weight decay
+            or temperature, has minutes.
     """
     if folder is not None and budget.minutes:
         raise ValueError(
             "Expected a budget of steps for a run that can be resumed; received "
             f"minutes={budget.minutes:g}. Give Budget(..., steps=...), or no folder."
+        )
+    finals = (final_weight_decay, final_teacher_temperature)
+    if budget.minutes and finals != (None, None):
+        raise ValueError(
+            "Expected a budget of steps for a weight decay or a temperature that "
+            f"changes; received minutes={budget.minutes:g}. Give "
+            "Budget(..., steps=...), or neither of final_weight_decay and "
+            "final_teacher_temperature."
         )
     manifest = as_manifest(paths)
     views = data.pretraining_dataset(
@@ -85,15 +102,20 @@ def pretrain(
         pretrainer = ASiTPretrainer(backbone, profile=profile, seed=seed, **options)
     row = TRAINING[profile]
     clips = clipping(row["clip"], row["clip_norm"])
+    if final_weight_decay is not None:
+        weight_decay = WarmupCosine(weight_decay, final_weight_decay, budget.steps)
     pretrainer.compile(
         optimizer=ScheduledAdamW(budget.peak, weight_decay=weight_decay, **clips),
         jit_compile=jit_compile,
     )
+    if final_teacher_temperature is None:
+        final_teacher_temperature = teacher_temperature
     teacher = EMATeacher(
         momentum,
         final_momentum,
         teacher_temperature,
-        teacher_temperature,
+        final_teacher_temperature,
+        _epochs(temperature_steps, budget.steps, len(views)),
         total_steps=budget.steps,
     )
     saving = Checkpoint(folder, save_every) if folder is not None else None
@@ -116,6 +138,15 @@ def pretrain(
         )
     views.examples.reader.end_of_epoch()  # The budget may have ended within one.
     return pretrainer, history.history
+
+
+def _epochs(steps, steps_of_run, steps_of_pass):
+    """Epochs of `fit` in so many steps; the last one of a pass may be shorter."""
+    if not steps_of_run:
+        return 1  # of minutes; nothing rises
+    steps = min(steps or steps_of_run, steps_of_run)
+    epochs_of_pass = math.ceil(steps_of_pass / EPOCH_STEPS)
+    return max(1, round(steps / steps_of_pass * epochs_of_pass))
 
 
 def _is_finished(folder, budget):

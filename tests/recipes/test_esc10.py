@@ -8,7 +8,8 @@ import soundfile
 
 from keras_asit import data, presets
 from recipes import cross_validation, cross_validation_command, stages
-from recipes.esc10 import prepare, train
+from recipes.esc10 import config, prepare, train
+from recipes.starts import Starts
 
 # Ten classes, five folds, one short clip each.
 CLASSES = [f"class {number:02}" for number in range(10)]
@@ -219,6 +220,50 @@ def test_what_is_missing_is_said_before_anything_is_run(
     assert line.startswith("train: error: ")
     assert message.replace("\\", "").split(".*")[-1] in line
     assert not list(tmp_path.glob("fold-*"))
+
+
+@pytest.mark.large_on_jax
+@pytest.mark.parametrize(
+    "more, seconds, message",
+    [
+        (["--epochs", "2"], 4.8, "The warm-up of 8 steps is longer than the run of 2."),
+        ([], 6.0, "the rest would never be seen. Give the protocol num_frames="),
+    ],
+)
+def test_a_protocol_that_does_not_fit_is_refused_before_the_pretraining(
+    esc10, tmp_path, more, seconds, message, capsys, monkeypatch
+):
+    protocol = config.MODERN.replace(seconds=seconds, batch_size=40)
+    monkeypatch.setitem(config.PROTOCOLS, "modern", protocol)
+    words = ["--data", str(esc10), "--out", str(tmp_path), "--starts", "own", *more]
+    assert train.main(words) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_clips_outside_the_folder_can_be_allowed(esc10, tmp_path, monkeypatch, capsys):
+    manifest = tmp_path / "manifest.csv"
+    lines = esc10.read_text().splitlines()
+    rows = [str(esc10.parent / line) for line in lines[1:]]
+    manifest.write_text("\n".join([lines[0], *rows]) + "\n")
+    monkeypatch.setattr(cross_validation, "run", lambda *_, **given: None)
+    words = ["--data", str(manifest), "--out", str(tmp_path / "out")]
+    assert train.main(words) == 2
+    assert "allow_outside" in capsys.readouterr().err
+    assert train.main([*words, "--allow-outside"]) == 0
+
+
+def test_links_out_of_the_folder_are_not_pretrained_on(tmp_path):
+    write_clip(tmp_path / "outside.wav", 0)
+    root = tmp_path / "set"
+    root.mkdir()
+    (root / "link.wav").symlink_to(tmp_path / "outside.wav")
+    clips = data.Manifest([str(root / "link.wav")], root=root, allow_outside=False)
+    kept = stages.Stages(tmp_path / "out", {}, {})
+    for start, own in (("own", clips), ("all", data.Manifest(["1.wav"]))):
+        starts = Starts(None, own, None, 0, kept, "fold-1/seed-0", [clips])
+        with pytest.raises(data.ManifestError, match=r"link\.wav"):
+            starts.backbone(start)
 
 
 @pytest.mark.parametrize(

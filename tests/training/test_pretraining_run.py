@@ -8,6 +8,7 @@ import soundfile
 
 from keras_asit import training
 from keras_asit.models import ASiTPretrainer
+from keras_asit.training import pretraining
 from tiny_asit import TINY_HEADS, values
 
 RATE, SECONDS = 8000, 0.4
@@ -147,6 +148,37 @@ def test_gradients_are_clipped_as_the_profile_does(
 
 
 @pytest.mark.large_on_jax
+def test_weight_decay_and_temperature_rise(paths, monkeypatch):
+    """Rows 13 and 16 of the specification; passes of six, epochs of four and two."""
+    monkeypatch.setattr(pretraining, "EPOCH_STEPS", 4)
+    seen = []
+    look = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda *_: seen.append(float(look.model.teacher_temperature))
+    )
+    options = {"final_weight_decay": 0.4, "final_teacher_temperature": 0.07}
+    options |= {"local_weight": 0.0, "global_weight": 0.0}  # less to compile
+    budget = training.Budget(1e-3, steps=8)
+    model, _ = pretrain(paths, budget, batch_size=1, callbacks=[look], **options)
+    np.testing.assert_allclose(seen, [0.04, 0.055, 0.07], rtol=1e-6)
+    decays = [float(model.optimizer.weight_decay(step)) for step in (0, 4, 8)]
+    np.testing.assert_allclose(decays, [0.04, 0.22, 0.4], rtol=1e-6)
+
+
+def test_the_temperature_rises_in_its_own_time(monkeypatch):
+    """A run of eight steps: passes of six are epochs of four and two."""
+    monkeypatch.setattr(pretraining, "EPOCH_STEPS", 4)
+    for steps, of_pass, epochs in ((6, 6, 2), (None, 6, 3), (100, 6, 3), (6, 3, 2)):
+        assert pretraining._epochs(steps, 8, of_pass) == epochs
+
+
+def test_what_rises_needs_steps(paths):
+    budget = training.Budget(1e-3, minutes=1.0)
+    for final in ("final_weight_decay", "final_teacher_temperature"):
+        with pytest.raises(ValueError, match="Expected a budget of steps for a weight"):
+            pretrain(paths, budget, **{final: 0.1})
+
+
+@pytest.mark.large_on_jax
 def test_momentum_follows_the_minutes(paths, monkeypatch):
     """Three steps an epoch; after the first step, each spends a tenth."""
 
@@ -188,8 +220,10 @@ class Kill(keras.callbacks.Callback):
 def test_an_interrupted_run_goes_on_to_the_bit(paths, tmp_path):
     """Killed in the second of three epochs, within it, as the first run would go on."""
 
+    rises = {"final_weight_decay": 0.4, "final_teacher_temperature": 0.07}
+
     def run(**options):
-        return pretrain(paths, training.Budget(1e-3, steps=8), **options)[0]
+        return pretrain(paths, training.Budget(1e-3, steps=8), **rises, **options)[0]
 
     whole, kept = run(), {"folder": tmp_path / "run", "save_every": 2}
     with pytest.raises(Killed):
