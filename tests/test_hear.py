@@ -261,6 +261,11 @@ def test_neither_tensorflow_nor_torch_is_needed(preset):
     assert done.returncode == 0, done.stderr
 
 
+def test_hearvalidator_finds_nothing(preset):
+    validate = pytest.importorskip("hearvalidator.validate")
+    validate.ValidateModel("keras_asit.hear", str(preset), device="cpu")()
+
+
 def test_tensorflow_tensors_on_any_backend(model):
     tf = pytest.importorskip("tensorflow")
     audio = noise(2, RATE)

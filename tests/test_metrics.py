@@ -53,6 +53,8 @@ def streamed(metric, targets, scores, weights=None, batch=32):
 
 
 def exact(kind, targets, scores):
+    if kind is keras.metrics.MeanMetricWrapper:
+        return evaluation.accuracy(targets.argmax(axis=1), scores)
     if kind is MeanAveragePrecision:
         return evaluation.mean_average_precision(targets, scores)
     area = evaluation.mean_auc(targets, scores)
@@ -316,6 +318,8 @@ def test_many_devices_count_as_one(kind, processes, tmp_path):
         seen = dict(np.load(tmp_path / f"seen-{number}.npz"))
         for metric in metrics_on_devices.metrics():
             expected = exact(type(metric), targets, scores)
-            for when in ("batch", "epoch", "evaluate"):
+            # Within an epoch Keras logs the mean of what the replicas have so far.
+            of_replicas = kind != "data_parallel" and metric.name == "accuracy"
+            for when in ("batch", "epoch", "evaluate")[of_replicas:]:
                 value = seen[f"{when}/{metric.name}"]
                 assert value == pytest.approx(expected, abs=1e-5), (when, metric.name)

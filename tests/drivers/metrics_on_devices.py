@@ -32,9 +32,13 @@ def clips():
 
 
 def metrics():
+    import keras
+
+    from keras_asit.losses import class_accuracy
     from keras_asit.metrics import DPrime, MeanAUC, MeanAveragePrecision
 
-    return [kind(CLASSES) for kind in (MeanAveragePrecision, MeanAUC, DPrime)]
+    ranking = [kind(CLASSES) for kind in (MeanAveragePrecision, MeanAUC, DPrime)]
+    return [*ranking, keras.metrics.MeanMetricWrapper(class_accuracy, name="accuracy")]
 
 
 def model():

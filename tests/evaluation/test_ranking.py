@@ -63,6 +63,26 @@ def test_average_precision_is_that_of_scikit_learn(targets, scores):
     assert type(mean) is float
 
 
+@pytest.mark.large
+def test_average_precision_of_as_many_clips_and_classes_as_audioset():
+    """A quarter of the classes are empty; some scores are ties."""
+    rng = np.random.default_rng(0)
+    shares = rng.choice([0, 3e-4, 3e-3, 0.1], 527)
+    targets = rng.random((20_000, 527)) < shares
+    scores = np.round(rng.normal(size=targets.shape) + 2 * targets, 3)
+    scores = scores.astype("float32")
+    present = targets.any(axis=0)
+    assert 350 < present.sum() < 450
+    expected = metrics.average_precision_score(
+        targets[:, present], scores[:, present], average=None
+    )
+    found = evaluation.average_precision(targets, scores)
+    np.testing.assert_allclose(found[present], expected, rtol=0, atol=1e-9)
+    assert np.isnan(found[~present]).all()
+    mean = evaluation.mean_average_precision(targets, scores)
+    assert mean == pytest.approx(expected.mean(), abs=1e-9)
+
+
 @pytest.mark.parametrize(("targets", "scores"), CASES)
 def test_auc_is_that_of_scikit_learn(targets, scores):
     measure = metrics.roc_auc_score

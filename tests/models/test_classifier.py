@@ -255,6 +255,21 @@ def test_head_reads_the_pooled_tokens(pooling):
     )
 
 
+def test_a_frozen_backbone_is_left_as_it_is_and_drops_nothing():
+    backbone = tiny_backbone(num_layers=1, drop_path=0.9)
+    model = ASiTClassifier(backbone, 3, freeze_backbone=True)
+    model.compile(optimizer=keras.optimizers.Adam(1e-2), **COMPILED)
+    targets = np.arange(CLIPS) % 3
+    likelihoods = softmax(model(features()))[np.arange(CLIPS), targets]
+    before, head = values(backbone.weights), values(model.head.weights)
+    history = model.fit(features(), targets, batch_size=CLIPS, verbose=0).history
+    assert history["loss"] == pytest.approx([-np.log(likelihoods).mean()], rel=1e-5)
+    for a, b in zip(before, values(backbone.weights), strict=True):
+        np.testing.assert_array_equal(a, b)
+    for a, b in zip(head, values(model.head.weights), strict=True):
+        assert np.all(a != b)
+
+
 # --- Files ------------------------------------------------------------------------
 
 

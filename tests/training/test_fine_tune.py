@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 from keras_asit import data, evaluation, training
+from keras_asit.models import ASiTClassifier
 from keras_asit.training import Protocol
 from tiny_asit import values
 
@@ -250,6 +251,73 @@ def test_a_seed_fixes_all_that_is_random(backbone, clips):
     for a, b in zip(once, again, strict=True):
         np.testing.assert_array_equal(a, b)
     assert any(np.any(a != b) for a, b in zip(once, other, strict=True))
+
+
+def trained_parts(classifier):
+    """How many variables of the backbone and of the head are trained."""
+    trained = {variable.path for variable in classifier.trainable_variables}
+    return [
+        len(trained & {variable.path for variable in part.weights})
+        for part in (classifier.backbone, classifier.head)
+    ]
+
+
+def head_width(classifier):
+    return classifier.head.kernel.shape[0]
+
+
+def loss_of_a_clip(classifier):
+    """That of logits 2, 0, 0 where the first class is right."""
+    logits = keras.ops.convert_to_tensor([[2.0, 0.0, 0.0]])
+    target = keras.ops.convert_to_tensor([[1.0, 0.0, 0.0]])
+    return float(classifier.compute_loss(y=target, y_pred=logits))
+
+
+def first_moves(classifier):
+    """How far gradients of 1 move the patch embedding, the block and the head."""
+    names = ("patch_embedding/class_token", "block_0/expand/kernel", "head/kernel")
+    seen = [v for v in classifier.trainable_variables if v.path in names]
+    before = values(seen)
+    classifier.optimizer.apply([keras.ops.ones(v.shape) for v in seen], seen)
+    return [
+        float(np.abs(a - b).mean()) for a, b in zip(before, values(seen), strict=True)
+    ]
+
+
+PLAIN = {"weight_decay": 0.0, "clip_norm": None}
+BINARY = {"loss": "binary_cross_entropy", "metric": "mean_average_precision"}
+
+
+@pytest.mark.parametrize(
+    "options, seen, expected",
+    [
+        ({"freeze_backbone": True}, trained_parts, [0, 2]),
+        ({"pooling": "cls+mean"}, head_width, 32),
+        ({"label_smoothing": 0.3}, loss_of_a_clip, np.log(np.exp(2) + 2) - 1.6),
+        (
+            {"label_smoothing": 0.3, **BINARY},
+            loss_of_a_clip,
+            (np.log1p(np.exp(2)) - 1.7 + 2 * np.log(2)) / 3,
+        ),
+        ({"layer_decay": 0.5, **PLAIN}, first_moves, [0.0025, 0.005, 0.01]),
+    ],
+)
+def test_options_reach_what_is_trained(
+    backbone, clips, monkeypatch, options, seen, expected
+):
+    """Looked at where `fit` would begin."""
+
+    class Begun(Exception):
+        pass
+
+    def fit(classifier, *_, **__):
+        raise Begun(classifier)
+
+    monkeypatch.setattr(ASiTClassifier, "fit", fit)
+    with pytest.raises(Begun) as begun:
+        run(backbone, clips, SHORT.replace(**options))
+    [classifier] = begun.value.args
+    assert seen(classifier) == pytest.approx(expected, rel=1e-4)
 
 
 def test_protocol_to_optimiser():
