@@ -23,8 +23,10 @@ class OnDevices:
             checkpoints.assign(states, before)
 
     def make_train_function(self, force=False):
-        """As Keras', behind the optimizer's variables: TensorFlow, which traces a step
-        that makes variables twice, does so once."""
+        """As Keras', after the optimizer's variables are made.
+
+        TensorFlow traces a step that makes variables a second time.
+        """
         if keras.backend.backend() == "tensorflow" and self.optimizer is not None:
             checkpoints.build_optimizer(self)
         super().make_train_function(force)

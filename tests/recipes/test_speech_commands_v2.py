@@ -67,7 +67,7 @@ def test_folds_that_are_none_are_refused(tmp_path, capsys, options, message):
 
 
 @pytest.fixture
-def test_set(tmp_path):
+def official_test_set(tmp_path):
     """The archive of the official test set, as it unpacks; some of its clips."""
     folder = tmp_path / "speech_commands_test_set_v0.02"
     names = [f"{word}/{who}_nohash_0.wav" for word in COMMANDS for who in SPEAKERS]
@@ -79,9 +79,9 @@ def test_set(tmp_path):
     return folder
 
 
-def test_folds_are_prepared_from_the_official_test_set(test_set):
-    assert folds_prepare.main(["--data", str(test_set)]) == 0
-    clips = data.read_manifest(test_set / "manifest.csv")
+def test_folds_are_prepared_from_the_official_test_set(official_test_set):
+    assert folds_prepare.main(["--data", str(official_test_set)]) == 0
+    clips = data.read_manifest(official_test_set / "manifest.csv")
     folds.check(clips)
     assert len(clips) == 5 * 11 + 20 and len(clips.class_names) == 12
     found = {*zip(clips.columns["speaker"], clips.columns["fold"])}
@@ -91,9 +91,9 @@ def test_folds_are_prepared_from_the_official_test_set(test_set):
     assert len([pair for pair in found if not pair[0]]) == 5, "silence is in every fold"
 
 
-def test_folds_of_half_an_archive_are_refused(test_set, capsys):
-    (test_set / "_silence_").rename(test_set.parent / "elsewhere")
-    assert folds_prepare.main(["--data", str(test_set)]) == 2
+def test_folds_of_half_an_archive_are_refused(official_test_set, capsys):
+    (official_test_set / "_silence_").rename(official_test_set.parent / "elsewhere")
+    assert folds_prepare.main(["--data", str(official_test_set)]) == 2
     assert "expected the folders ['_silence_']" in capsys.readouterr().err
 
 
