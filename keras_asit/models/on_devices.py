@@ -25,9 +25,10 @@ class OnDevices:
     def make_train_function(self, force=False):
         """As Keras', after the optimizer's variables are made.
 
-        TensorFlow traces a step that makes variables a second time.
+        TensorFlow traces a step that makes variables a second time. On JAX Keras makes
+        them, where it lays out what is distributed.
         """
-        if keras.backend.backend() == "tensorflow" and self.optimizer is not None:
+        if keras.backend.backend() != "jax" and self.optimizer is not None:
             checkpoints.build_optimizer(self)
         super().make_train_function(force)
 

@@ -4,7 +4,6 @@ The same on every backend. `ASiTPretrainer` says what is optimised and what foll
 optimiser; here it is differentiated and applied.
 """
 
-import contextlib
 from numbers import Integral
 
 import keras
@@ -61,7 +60,6 @@ def _stateful_step(model, data):
     batch = objective.prepare(model, views, training=True)
     totals = objective.totals(model, batch)
     variables = model.trainable_variables
-    _build_optimizer(model.optimizer, variables)
     scale = model.optimizer.scale_loss(1.0)
 
     def differentiate(part):
@@ -149,20 +147,6 @@ def _functional_step(model, state, data):
 
     logs, (_, others, _, metrics) = run(finish, trainable, others, optimizer, metrics)
     return logs, (trainable, others, optimizer, metrics)
-
-
-def _build_optimizer(optimizer, variables):
-    if not optimizer.built:
-        with _outside_of_graphs():
-            optimizer.build(variables)
-
-
-def _outside_of_graphs():
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        return tf.init_scope()
-    return contextlib.nullcontext()
 
 
 def _gradients(forward, variables):
